@@ -1,0 +1,5 @@
+//! The model of cached translations.
+
+/// Cached translations.
+#[derive(Clone, Debug, Default)]
+pub struct TranslationCache {}
