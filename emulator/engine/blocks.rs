@@ -1,0 +1,310 @@
+//! Decoded translation blocks: what is counted, and what is stopped at.
+//!
+//! Unicorn announces each block before it runs it, with its address and size only. What we know of
+//! it was decoded once, when it was translated. `icount` grows by a block's weight when it is
+//! announced; where a block is left early (a fault, a stop), the rest is taken off again.
+//!
+//! A store of a block into its own code makes Unicorn leave the block before that store, and
+//! repeat it as a block of one instruction; [`Block::left_before`] recognises that. Branches to
+//! themselves have no weight here and are counted by the code hook.
+
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess,
+};
+use std::collections::HashMap;
+
+use super::classify::{Class, classify, is_popf, may_pass};
+
+/// An instruction of a block that needs more than running it.
+#[derive(Clone, Debug)]
+pub(super) struct Special {
+    pub(super) offset: u16,
+    pub(super) class: Option<Class>,
+    /// The machine wants to stop before it.
+    pub(super) breakpoint: bool,
+    /// The first guard of its block: may let the instruction run on.
+    pub(super) may_pass: bool,
+    pub(super) insn: Instruction,
+}
+
+impl Special {
+    /// Counted by the code hook, not by the block.
+    const fn counts_itself(&self) -> bool {
+        matches!(self.class, Some(Class::SelfBranch))
+    }
+}
+
+/// One decoded block.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub(super) start: u64,
+    pub(super) size: u32,
+    /// Physical pages of its first and last byte.
+    pub(super) pages: [u64; 2],
+    /// Offset of each instruction, and whether it writes memory.
+    pub(super) insns: Box<[(u16, bool)]>,
+    pub(super) specials: Box<[Special]>,
+    /// Instructions, less those that are counted by hooks.
+    pub(super) weight: u32,
+    /// The last instruction.
+    pub(super) last: Instruction,
+}
+
+impl Block {
+    /// Decodes `bytes`, which Unicorn translated as one block at `start`.
+    pub(super) fn decode(
+        start: u64,
+        bytes: &[u8],
+        pages: [u64; 2],
+        bitness: u32,
+        info: &mut InstructionInfoFactory,
+        stop_at: &dyn Fn(u64) -> bool,
+    ) -> Self {
+        let mut decoder = Decoder::with_ip(bitness, bytes, start, DecoderOptions::NONE);
+        let mut insns = Vec::new();
+        let mut specials = Vec::new();
+        let mut weight = 0;
+        let mut guarded = false;
+        let mut last = Instruction::default();
+        while decoder.can_decode() {
+            let offset = decoder.position() as u16;
+            let insn = decoder.decode();
+            let writes = info.info(&insn).used_memory().iter().any(|m| {
+                matches!(
+                    m.access(),
+                    OpAccess::Write
+                        | OpAccess::CondWrite
+                        | OpAccess::ReadWrite
+                        | OpAccess::ReadCondWrite
+                )
+            });
+            insns.push((offset, writes));
+            let at = start.wrapping_add(u64::from(offset));
+            let class = if insn.code() == Code::INVALID {
+                None
+            } else {
+                classify(&insn)
+            };
+            let may_pass = matches!(class, Some(Class::Guard(g)) if !guarded && may_pass(g, &insn));
+            guarded |= matches!(class, Some(Class::Guard(_)));
+            let special = Special {
+                offset,
+                class,
+                breakpoint: stop_at(at),
+                may_pass,
+                insn,
+            };
+            if !special.counts_itself() {
+                weight += 1;
+            }
+            if special.class.is_some() || special.breakpoint {
+                specials.push(special);
+            }
+            last = insn;
+            if insn.code() == Code::INVALID {
+                break;
+            }
+        }
+        Self {
+            start,
+            size: bytes.len() as u32,
+            pages,
+            insns: insns.into(),
+            specials: specials.into(),
+            weight,
+            last,
+        }
+    }
+
+    /// The number of counted instructions before the one at `rip`; `None` if none starts there.
+    pub(super) fn counted_before(&self, rip: u64) -> Option<u32> {
+        let offset = u16::try_from(rip.wrapping_sub(self.start)).ok()?;
+        let index = self.insns.binary_search_by_key(&offset, |i| i.0).ok()?;
+        let uncounted = self
+            .specials
+            .iter()
+            .filter(|s| s.offset < offset && s.counts_itself())
+            .count();
+        Some((index - uncounted) as u32)
+    }
+
+    /// The special instruction at `rip`.
+    pub(super) fn special_at(&self, rip: u64) -> Option<&Special> {
+        let offset = u16::try_from(rip.wrapping_sub(self.start)).ok()?;
+        self.specials.iter().find(|s| s.offset == offset)
+    }
+
+    /// Whether a block of one instruction that begins at `rip`, announced right after this one,
+    /// means that this one was left before its instruction at `rip` took effect.
+    ///
+    /// A block that is entered there in the ordinary way has one instruction only if that is this
+    /// block's last one; a memory-writing instruction that ends a block and leads to itself is a
+    /// direct call, or REP, which counts itself. (An indirect call to itself that also pushes over
+    /// its own code would be miscounted.)
+    pub(super) fn left_before(&self, rip: u64) -> bool {
+        let Ok(offset) = u16::try_from(rip.wrapping_sub(self.start)) else {
+            return false;
+        };
+        let Ok(index) = self.insns.binary_search_by_key(&offset, |i| i.0) else {
+            return false;
+        };
+        let calls_itself = self.last.ip() == rip
+            && self.last.flow_control() == FlowControl::Call
+            && self.last.near_branch_target() == rip;
+        self.insns[index].1 && !calls_itself
+    }
+
+    /// Whether it is one REP string instruction.
+    pub(super) fn is_rep(&self) -> bool {
+        self.is_single() && matches!(self.specials.first(), Some(s) if s.class == Some(Class::Rep))
+    }
+
+    /// Whether its last instruction may have set IF.
+    pub(super) fn ends_in_popf(&self) -> bool {
+        is_popf(&self.last)
+    }
+
+    /// Whether it has one instruction.
+    pub(super) fn is_single(&self) -> bool {
+        self.insns.len() == 1
+    }
+
+    /// First and last address of what must be hooked. A REP instruction alone needs no hook: its
+    /// block's announcement is enough.
+    pub(super) fn window(&self) -> Option<(u64, u64)> {
+        let hooked = |s: &&Special| s.breakpoint || !self.is_rep();
+        let first = self.specials.iter().find(hooked)?;
+        let last = self.specials.iter().rfind(hooked)?;
+        let at = |s: &Special| self.start.wrapping_add(s.offset.into());
+        Some((at(first), at(last)))
+    }
+}
+
+const FAST: usize = 4096;
+/// Blocks kept before all are forgotten: about 150 MB at the worst.
+pub(super) const MAX_BLOCKS: usize = 200_000;
+
+/// Set in a fast weight: see [`Block::is_single`].
+pub(super) const CHECK: u32 = 1 << 31;
+
+#[derive(Clone, Copy, Debug)]
+struct Fast {
+    start: u64,
+    /// Size in the low half, the epoch in the high half: both change what a block means.
+    tag: u64,
+    weight: u32,
+    index: u32,
+}
+
+/// All decoded blocks, with a direct-mapped table for the ones in use.
+#[derive(Debug)]
+pub(super) struct BlockCache {
+    blocks: Vec<Block>,
+    index: HashMap<(u64, u32), u32, std::hash::BuildHasherDefault<crate::system::page_hash::PageHasher>>,
+    fast: Box<[Fast; FAST]>,
+    epoch: u32,
+}
+
+impl BlockCache {
+    pub(super) fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            index: HashMap::default(),
+            fast: Box::new(
+                [Fast {
+                    start: 0,
+                    tag: 0,
+                    weight: 0,
+                    index: 0,
+                }; FAST],
+            ),
+            epoch: 1,
+        }
+    }
+
+    const fn slot(start: u64) -> usize {
+        ((start ^ (start >> 12)) as usize) & (FAST - 1)
+    }
+
+    const fn tag(&self, size: u32) -> u64 {
+        (self.epoch as u64) << 32 | size as u64
+    }
+
+    /// Weight (with [`CHECK`]) and index of a block that has been looked up since the mapping last changed.
+    #[inline]
+    pub(super) fn fast(&self, start: u64, size: u32) -> Option<(u32, u32)> {
+        let f = &self.fast[Self::slot(start)];
+        (f.start == start && f.tag == self.tag(size)).then_some((f.weight, f.index))
+    }
+
+    /// The block at `start`, if it still lies in these physical pages.
+    pub(super) fn find(&mut self, start: u64, size: u32, pages: [u64; 2]) -> Option<u32> {
+        let index = *self.index.get(&(start, size))?;
+        let block = &self.blocks[index as usize];
+        if block.pages != pages {
+            return None;
+        }
+        self.remember(index);
+        Some(index)
+    }
+
+    fn remember(&mut self, index: u32) {
+        let block = &self.blocks[index as usize];
+        let weight = block.weight | if block.is_single() { CHECK } else { 0 };
+        let (start, tag) = (block.start, self.tag(block.size));
+        self.fast[Self::slot(start)] = Fast {
+            start,
+            tag,
+            weight,
+            index,
+        };
+    }
+
+    /// Adds a block, in the place of an older one at the same address and of the same size.
+    pub(super) fn insert(&mut self, block: Block) -> u32 {
+        let key = (block.start, block.size);
+        let index = match self.index.get(&key) {
+            Some(&index) => {
+                self.blocks[index as usize] = block;
+                index
+            }
+            None => {
+                let index = self.blocks.len() as u32;
+                self.blocks.push(block);
+                self.index.insert(key, index);
+                index
+            }
+        };
+        self.remember(index);
+        index
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Block> {
+        self.blocks.get(index as usize)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.blocks.len() >= MAX_BLOCKS
+    }
+
+    /// Linear addresses may mean other pages now.
+    pub(super) fn mapping_changed(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.fast.fill(Fast {
+                start: 0,
+                tag: 0,
+                weight: 0,
+                index: 0,
+            });
+            self.epoch = 1;
+        }
+    }
+
+    /// Forgets everything; Unicorn's blocks are flushed with it.
+    pub(super) fn clear(&mut self) {
+        self.blocks.clear();
+        self.index.clear();
+        self.mapping_changed();
+    }
+}

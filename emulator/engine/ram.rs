@@ -1,0 +1,189 @@
+//! Guest RAM: one block of host memory that Unicorn maps and the host reads and writes.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use super::error::EngineError;
+use crate::arch::PAGE_SIZE;
+
+const PAGE: usize = PAGE_SIZE as usize;
+
+/// One page's bytes.
+pub type Page = [u8; PAGE];
+
+/// Guest RAM at physical address 0. Its host memory never moves and is aligned to a page.
+///
+/// Unicorn writes to it while it runs, and only then; so every access of ours copies.
+#[derive(Debug)]
+pub struct Ram {
+    base: NonNull<u8>,
+    len: usize,
+    undo: Option<UndoLog>,
+}
+
+/// The pages that have changed since a moment, as they were then.
+#[derive(Debug, Default)]
+struct UndoLog {
+    saved: Vec<u64>,
+    pages: Vec<(u64, Box<Page>)>,
+}
+
+impl Ram {
+    /// `len` zero bytes; `len` is a multiple of 4096.
+    pub(super) fn new(len: u64) -> Result<Self, EngineError> {
+        let max = 64u64 << 30;
+        if len == 0 || len % PAGE_SIZE != 0 || len > max {
+            return Err(EngineError::RamSize { size: len });
+        }
+        let bytes = usize::try_from(len).map_err(|_| EngineError::RamSize { size: len })?;
+        let layout =
+            Layout::from_size_align(bytes, PAGE).map_err(|_| EngineError::RamSize { size: len })?;
+        // SAFETY: the layout's size is not zero (checked above).
+        let base = unsafe { alloc_zeroed(layout) };
+        let base = NonNull::new(base).ok_or(EngineError::OutOfMemory { size: len })?;
+        Ok(Self {
+            base,
+            len: bytes,
+            undo: None,
+        })
+    }
+
+    /// Bytes of RAM.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    /// Never: RAM has at least one page.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `count` bytes at `at` are all RAM.
+    #[must_use]
+    pub const fn contains(&self, at: u64, count: u64) -> bool {
+        match at.checked_add(count) {
+            Some(end) => end <= self.len as u64,
+            None => false,
+        }
+    }
+
+    pub(super) const fn host_base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Copies bytes out. `false`, and nothing read, where they are not all RAM.
+    #[must_use]
+    pub fn read(&self, at: u64, buf: &mut [u8]) -> bool {
+        if !self.contains(at, buf.len() as u64) {
+            return false;
+        }
+        // SAFETY: `contains` proved that the source lies inside the allocation; `buf` is a
+        // distinct Rust slice; Unicorn is not running while `&self` is used from outside, and in
+        // a hook it is suspended in the same thread.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.base.as_ptr().add(at as usize),
+                buf.as_mut_ptr(),
+                buf.len(),
+            );
+        }
+        true
+    }
+
+    /// Copies bytes in. `false`, and nothing written, where they are not all RAM.
+    #[must_use]
+    pub(super) fn write(&mut self, at: u64, data: &[u8]) -> bool {
+        if !self.contains(at, data.len() as u64) {
+            return false;
+        }
+        if self.undo.is_some() && !data.is_empty() {
+            for page in at / PAGE_SIZE..=(at + data.len() as u64 - 1) / PAGE_SIZE {
+                self.note_write(page * PAGE_SIZE);
+            }
+        }
+        // SAFETY: as in `read`, with source and destination exchanged.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                data.as_ptr(),
+                self.base.as_ptr().add(at as usize),
+                data.len(),
+            );
+        }
+        true
+    }
+
+    /// Starts (or restarts) to keep the old contents of every page that changes.
+    pub(super) fn begin_undo(&mut self) {
+        self.undo = Some(UndoLog {
+            saved: vec![0; self.len / PAGE / 64 + 1],
+            pages: Vec::new(),
+        });
+    }
+
+    /// Whether changes are being kept.
+    pub(super) const fn keeps_undo(&self) -> bool {
+        self.undo.is_some()
+    }
+
+    /// Stops keeping.
+    pub(super) fn end_undo(&mut self) {
+        self.undo = None;
+    }
+
+    /// To be called before a page changes, and before Unicorn may write to it unasked.
+    pub(super) fn note_write(&mut self, page_at: u64) {
+        let Some(undo) = &mut self.undo else { return };
+        let number = (page_at / PAGE_SIZE) as usize;
+        let (word, bit) = (number / 64, 1u64 << (number % 64));
+        if undo.saved[word] & bit != 0 {
+            return;
+        }
+        undo.saved[word] |= bit;
+        let mut copy = Box::new([0; PAGE]);
+        // SAFETY: callers pass the address of a page inside RAM (its number indexed `saved`).
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.base.as_ptr().add(number * PAGE),
+                copy.as_mut_ptr(),
+                PAGE,
+            );
+        }
+        undo.pages.push((page_at, copy));
+    }
+
+    /// The pages kept since [`begin_undo`](Self::begin_undo), oldest first, with their old contents.
+    pub(super) fn undone_pages(&self) -> &[(u64, Box<Page>)] {
+        self.undo.as_ref().map_or(&[], |u| &u.pages)
+    }
+
+    /// Puts every kept page back, and goes on keeping. Gives the pages that changed.
+    pub(super) fn rewind(&mut self) -> Vec<u64> {
+        let Some(undo) = &mut self.undo else {
+            return Vec::new();
+        };
+        let pages = std::mem::take(&mut undo.pages);
+        undo.saved.fill(0);
+        for (at, old) in &pages {
+            // SAFETY: `at` is a page inside RAM, as when it was kept.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    old.as_ptr(),
+                    self.base.as_ptr().add(*at as usize),
+                    PAGE,
+                );
+            }
+        }
+        pages.into_iter().map(|(at, _)| at).collect()
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        if let Ok(layout) = Layout::from_size_align(self.len, PAGE) {
+            // SAFETY: allocated in `new` with this very layout, and not freed since.
+            unsafe { dealloc(self.base.as_ptr(), layout) };
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Running guest code until something needs the system half.
+
+use iced_x86::{FlowControl, Instruction};
+use unicorn_engine_sys::uc_emu_start;
+
+use super::classify::Guard;
+use super::hooks::{At, Halt, NONE, PROBE_BASE, Rep};
+use super::source::Source;
+use super::{Engine, cpu_image, layout};
+use crate::arch::bits::rflags;
+use crate::arch::state::gpr;
+use crate::arch::{AccessKind, CpuState, PAGE_SIZE, VirtAddr};
+
+/// How to run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Stop when this many instructions have retired since reset.
+    pub limit: u64,
+    /// Run one instruction, or one iteration of a REP string instruction.
+    pub step: bool,
+    /// Run the instruction even if a [`Guard`] would stop before it: the caller has looked.
+    pub force: bool,
+    /// Do not stop at a breakpoint at the present RIP before anything has retired.
+    pub over_breakpoint: bool,
+    /// POPF stops: an interrupt waits for IF.
+    pub watch_flags: bool,
+    /// Call [`Source::instruction`] before each instruction.
+    pub trace: bool,
+}
+
+/// Why it stopped. RIP is exact in every case.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// `limit` instructions have retired.
+    Limit,
+    /// The step was made.
+    Stepped,
+    /// The instruction at RIP is never run natively.
+    Intercept(Instruction),
+    /// The instruction at RIP needs a look first.
+    Guard(Instruction, Guard),
+    /// A breakpoint.
+    Breakpoint,
+    /// The instruction at RIP raised an exception that Unicorn knows.
+    Exception {
+        /// Its vector.
+        vector: u8,
+        /// Its error code; only meaningful for vectors that have one.
+        error_code: u32,
+    },
+    /// Unicorn cannot execute the instruction at RIP.
+    Invalid,
+    /// The instruction at RIP touches data on a page that is not granted.
+    Data {
+        /// The page's linear address.
+        page: VirtAddr,
+        /// What was asked first; a read-modify-write asks to read.
+        kind: AccessKind,
+    },
+    /// Code on a page that is not granted is needed, for the instruction at RIP or for a later one.
+    Fetch {
+        /// The page's linear address.
+        page: VirtAddr,
+    },
+    /// A near branch (at RIP, nothing of it done) has a non-canonical target.
+    NonCanonicalTarget(Instruction),
+    /// POPF has retired, and [`RunOptions::watch_flags`] asked for that.
+    Flags,
+    /// Inside the engine only: a REP instruction comes, and is begun by itself.
+    #[doc(hidden)]
+    BeginRep,
+    /// Inside the engine only: the instruction at RIP is to be stepped.
+    #[doc(hidden)]
+    StepAlone,
+    /// The REP string instruction at RIP has run for a while; go on.
+    RepSlice,
+    /// Unicorn and the decoder do not agree on the code at this address.
+    Disagreement {
+        /// Where the block starts.
+        start: VirtAddr,
+    },
+}
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// Why.
+    pub cause: Cause,
+    /// Iterations that the REP string instruction at RIP, which has not retired, made in this run.
+    pub rep_iterations: u64,
+}
+
+impl Engine {
+    /// Runs from `regs` and leaves the new state there. `source` answers for the memory.
+    ///
+    /// Registers other than the general ones, RIP and RFLAGS never change: whatever changes them
+    /// is intercepted.
+    pub fn run(
+        &mut self,
+        regs: &mut CpuState,
+        source: &mut dyn Source,
+        options: RunOptions,
+    ) -> Exit {
+        self.drop_stale_code();
+        let start = self.state().icount;
+        let had_rf = regs.rflags & rflags::RF;
+        self.prepare(regs, source, options, start);
+        let exit = if options.step {
+            self.run_once(regs, options, true).unwrap_or(Exit {
+                cause: Cause::Limit,
+                rep_iterations: 0,
+            })
+        } else {
+            self.run_to_limit(regs, options)
+        };
+        self.state_mut().source = None;
+        if self.state().icount == start && exit.rep_iterations == 0 {
+            regs.rflags |= had_rf;
+        }
+        exit
+    }
+
+    fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
+        // A REP instruction that was begun by a single step: where, and how far it came.
+        let mut begun = (0, 0, 0);
+        let mut exit = loop {
+            if self.state().icount >= options.limit {
+                break Exit {
+                    cause: Cause::Limit,
+                    rep_iterations: 0,
+                };
+            }
+            match self
+                .run_once(regs, options, false)
+                .map(|exit| (exit.cause.clone(), exit))
+            {
+                Some((Cause::BeginRep, _)) => continue,
+                Some((Cause::StepAlone, _)) | None => {}
+                Some((_, exit)) => break exit,
+            }
+            if self.state().icount >= options.limit {
+                continue;
+            }
+            // The next block would pass the limit, or its instruction wants it: a single step.
+            match self.run_once(regs, options, true) {
+                Some(Exit {
+                    cause: Cause::Stepped,
+                    rep_iterations,
+                }) => {
+                    begun = (regs.rip, self.state().icount, rep_iterations);
+                }
+                Some(exit) => break exit,
+                None => {}
+            }
+        };
+        if (begun.0, begun.1) == (regs.rip, self.state().icount) {
+            exit.rep_iterations += begun.2;
+        }
+        exit
+    }
+
+    #[expect(unsafe_code, reason = "hands a borrowed source to the callbacks")]
+    fn prepare(
+        &mut self,
+        regs: &CpuState,
+        source: &mut dyn Source,
+        options: RunOptions,
+        icount: u64,
+    ) {
+        let bitness = if regs.is_64bit() {
+            64
+        } else if regs.cs().attr & crate::arch::Segment::DB != 0 {
+            32
+        } else {
+            16
+        };
+        let s = self.state_mut();
+        if s.bitness != bitness {
+            s.bitness = bitness;
+            s.blocks.mapping_changed();
+        }
+        // SAFETY: only the lifetime is erased; the pointer is dropped before `run` returns.
+        s.source = Some(unsafe {
+            std::mem::transmute::<*mut dyn Source, *mut (dyn Source + 'static)>(source)
+        });
+        s.cpl = regs.cpl;
+        s.smap = regs.cr4 & crate::arch::bits::cr4::SMAP != 0;
+        s.la57 = regs.la57();
+        s.force = options.force;
+        s.trace = options.trace;
+        s.watch_flags = options.watch_flags;
+        s.over = if options.over_breakpoint {
+            (regs.rip, icount)
+        } else {
+            (!regs.rip, u64::MAX)
+        };
+        s.limit = if options.step {
+            u64::MAX
+        } else {
+            options.limit
+        };
+    }
+
+    /// One `emu_start`, and what it takes to begin it again where only translation was at fault.
+    /// `None`: stopped before a block that would pass the limit.
+    #[expect(unsafe_code, reason = "runs Unicorn")]
+    fn run_once(&mut self, regs: &mut CpuState, options: RunOptions, step: bool) -> Option<Exit> {
+        cpu_image::load(&mut self.blob, regs, step);
+        self.blob.restore(self.uc);
+        let limit = if options.step {
+            u64::MAX
+        } else {
+            options.limit
+        };
+        let s = self.state_mut();
+        s.stepping = step;
+        s.limit = if step { u64::MAX } else { limit };
+        s.current = NONE;
+        s.rep = Rep::default();
+        s.flags_seen = None;
+        let halt = loop {
+            let rip = self.live_rip();
+            let s = self.state_mut();
+            s.halt = None;
+            s.begin = Some(rip);
+            // SAFETY: the engine is live; hooks and RAM outlive the call; `HookState` is not
+            // borrowed here while Unicorn's callbacks use it.
+            unsafe { uc_emu_start(self.uc, rip, 0, 0, 0) };
+            if let Some(payload) = self.state_mut().panic.take() {
+                self.state_mut().source = None;
+                std::panic::resume_unwind(payload);
+            }
+            match self.state_mut().halt.take() {
+                Some(Halt::Retranslate { start, size }) => {
+                    self.state_mut().current = NONE;
+                    self.remove_translation(start, size);
+                }
+                Some(halt) => break halt,
+                // Nothing stops Unicorn but us.
+                None => break Halt::Disagree { start: rip },
+            }
+        };
+        if self.state().blocks.is_full() {
+            self.forget_code();
+        }
+        let count = regs.gpr[gpr::RCX];
+        cpu_image::store(&mut self.blob, self.uc, regs);
+        self.finish(regs, halt, count)
+    }
+
+    fn finish(&mut self, regs: &mut CpuState, halt: Halt, count: u64) -> Option<Exit> {
+        let rip = regs.rip;
+        let last = self.last_instruction();
+        let s = self.state_mut();
+        match &halt {
+            // Control had reached the end of its block.
+            Halt::Rep
+            | Halt::Flags
+            | Halt::Refused {
+                kind: AccessKind::Fetch,
+                ..
+            }
+            | Halt::Disagree { .. }
+            | Halt::BeforeBlock
+            | Halt::Retranslate { .. }
+            | Halt::Exception { vector: 1 } => {}
+            Halt::At { .. }
+            | Halt::Limit
+            | Halt::Exception { .. }
+            | Halt::Invalid
+            | Halt::Refused { .. }
+            | Halt::RepSlice => s.leave_block_at(rip),
+        }
+        // A fault of an instruction that a hook had let run on.
+        if let Some((at, flags)) = s.flags_seen
+            && at == rip
+            && matches!(
+                halt,
+                Halt::Refused { .. } | Halt::Exception { .. } | Halt::Invalid
+            )
+        {
+            regs.rflags = flags & cpu_image::FLAGS | rflags::FIXED;
+        }
+        // A REP instruction that is still at it has not retired.
+        let mut rep_iterations = 0;
+        if s.rep.active && s.rep.rip == rip {
+            if s.current != NONE {
+                s.icount -= 1;
+                s.current = NONE;
+            }
+            // One run makes fewer than 2^32 iterations, and ECX may be what counts.
+            rep_iterations = count.wrapping_sub(regs.gpr[gpr::RCX]) & 0xffff_ffff;
+        } else {
+            s.trace_block(!0);
+        }
+        let cause = match halt {
+            Halt::BeforeBlock => return None,
+            Halt::Rep | Halt::At { why: At::Rep, .. } => Cause::BeginRep,
+            Halt::At { why: At::Alone, .. } => Cause::StepAlone,
+            Halt::Flags => Cause::Flags,
+            Halt::Limit => Cause::Limit,
+            Halt::RepSlice => Cause::RepSlice,
+            Halt::At {
+                insn,
+                why: At::Intercept,
+            } => Cause::Intercept(insn),
+            Halt::At {
+                insn,
+                why: At::Guard(guard),
+            } => Cause::Guard(insn, guard),
+            Halt::At {
+                why: At::Breakpoint,
+                ..
+            } => Cause::Breakpoint,
+            Halt::Exception { vector: 1 } => Cause::Stepped,
+            Halt::Exception { vector } => {
+                let error_code = self.blob.u32(layout::ERROR_CODE);
+                Cause::Exception {
+                    vector: vector as u8,
+                    error_code,
+                }
+            }
+            Halt::Invalid => Cause::Invalid,
+            Halt::Refused {
+                page,
+                kind: AccessKind::Fetch,
+            } => {
+                if !VirtAddr(rip).is_canonical(regs.la57())
+                    && let Some(insn) = last.filter(|i| i.next_ip() != rip)
+                    && self.undo_branch(regs, &insn)
+                {
+                    return Some(Exit {
+                        cause: Cause::NonCanonicalTarget(insn),
+                        rep_iterations: 0,
+                    });
+                }
+                Cause::Fetch {
+                    page: VirtAddr(page),
+                }
+            }
+            Halt::Refused { page, kind } => Cause::Data {
+                page: VirtAddr(page),
+                kind,
+            },
+            Halt::Disagree { start } | Halt::Retranslate { start, .. } => Cause::Disagreement {
+                start: VirtAddr(start),
+            },
+        };
+        Some(Exit {
+            cause,
+            rep_iterations,
+        })
+    }
+
+    fn last_instruction(&self) -> Option<Instruction> {
+        let s = self.state();
+        s.blocks.get(s.current).map(|b| b.last)
+    }
+
+    /// Takes back a near jump or return that has retired: RIP, RSP and the count. A call is not
+    /// among them: its guard stopped before it could push.
+    fn undo_branch(&mut self, regs: &mut CpuState, insn: &Instruction) -> bool {
+        match insn.flow_control() {
+            FlowControl::Return => {
+                let popped = 8 + if insn.op_count() == 1 {
+                    u64::from(insn.immediate16())
+                } else {
+                    0
+                };
+                regs.gpr[gpr::RSP] = regs.gpr[gpr::RSP].wrapping_sub(popped);
+            }
+            FlowControl::IndirectBranch
+            | FlowControl::UnconditionalBranch
+            | FlowControl::ConditionalBranch => {}
+            _ => return false,
+        }
+        regs.rip = insn.ip();
+        self.state_mut().icount -= 1;
+        true
+    }
+
+    /// Drops what Unicorn translated of `size` bytes at the linear address `start`.
+    fn remove_translation(&mut self, start: u64, size: u32) {
+        // Needs the fetch grant, which the translation had.
+        let _ = self
+            .unicorn
+            .ctl_remove_cache(start, start.wrapping_add(u64::from(size.max(1))));
+    }
+
+    /// Drops translated code over which the host wrote.
+    fn drop_stale_code(&mut self) {
+        if self.stale_code.is_empty() {
+            return;
+        }
+        for (at, len) in std::mem::take(&mut self.stale_code) {
+            let at = PROBE_BASE + at;
+            self.state_mut().probing = true;
+            let _ = self
+                .unicorn
+                .ctl_remove_cache(at, at + len.clamp(1, PAGE_SIZE));
+            self.state_mut().probing = false;
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Conformance tests of the engine: each proves something that the emulator relies on and that
+//! the Unicorn version in use must show again.
+
+mod counting;
+mod support;
