@@ -296,3 +296,7 @@ fn claims_memory(device: &dyn Device, at: PhysAddr, size: u8) -> bool {
         .iter()
         .any(|range| range.start <= at.0 && end <= range.end)
 }
+
+#[cfg(test)]
+#[path = "bus_tests.rs"]
+mod tests;

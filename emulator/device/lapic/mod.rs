@@ -18,3 +18,6 @@ pub use base::Mode;
 pub use chip::{Lapic, LapicConfig};
 pub use clock::TscClock;
 pub use priority::Acceptance;
+
+#[cfg(test)]
+mod tests;

@@ -24,12 +24,6 @@ impl VectorSet {
         self.0[word] &= !bit;
     }
 
-    #[cfg(test)]
-    pub(super) fn contains(&self, vector: u8) -> bool {
-        let (word, bit) = Self::place(vector);
-        self.0[word] & bit != 0
-    }
-
     /// The highest vector, which is the one of highest priority.
     pub(super) fn highest(&self) -> Option<u8> {
         let word = self.0.iter().rposition(|&w| w != 0)?;
