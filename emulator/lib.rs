@@ -1,6 +1,10 @@
 //! iretrace runs small kernel-like x86-64 binaries and traces their faults and NMIs precisely.
 
 pub mod arch;
+pub mod device;
 pub mod engine;
+pub mod load;
+pub mod schedule;
+pub mod suggest;
 pub mod system;
 pub mod trace;

@@ -1,0 +1,26 @@
+//! Devices behind ports and physical memory, driven by virtual time alone.
+
+pub mod bus;
+pub mod console;
+pub mod debug_exit;
+pub mod debugcon;
+pub mod lapic;
+pub mod post;
+pub mod signal;
+pub mod snapshot;
+pub mod template;
+pub mod traits;
+pub mod uart16550;
+mod uart16550_receiver;
+
+pub use bus::{BusSnapshot, ClaimConflict, DeviceBus, all_ones};
+pub use console::ConsoleLines;
+pub use debug_exit::DebugExit;
+pub use debugcon::DebugConsole;
+pub use lapic::{Lapic, LapicConfig};
+pub use post::PostPort;
+pub use signal::{Concern, Signal};
+pub use snapshot::{DeviceState, ForeignState};
+pub use template::Watchdog;
+pub use traits::{Device, DeviceContext};
+pub use uart16550::Uart16550;

@@ -1,0 +1,152 @@
+//! A device to copy: shows every part of [`Device`] in few lines, and is useful by itself.
+
+use std::ops::{Range, RangeInclusive};
+use std::slice;
+
+use serde::Serialize;
+
+use super::signal::{Concern, Signal};
+use super::snapshot::{DeviceState, ForeignState};
+use super::traits::{Device, DeviceContext};
+use crate::arch::PhysAddr;
+use crate::trace::Source;
+
+/// A watchdog: raises an NMI unless the guest writes to it in time. Not on the default bus.
+///
+/// ```text
+/// port base, or memory base + 0, 32 bits
+///   write n > 0   an NMI in n instructions, counted from the boundary before this one
+///   write 0       no NMI
+///   read          instructions left; 0: stopped
+/// ```
+///
+/// To make a new device of it:
+/// 1. Copy this file to `device/your_device.rs`, add it to `device/mod.rs`, rename.
+/// 2. Keep in the struct what the guest can change, and derive the same traits.
+/// 3. Store points of time ("when"), not countdowns ("how long still"): then reading needs no tick.
+/// 4. Put it on a machine's bus with [`DeviceBus::add`](super::DeviceBus::add).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Watchdog {
+    ports: RangeInclusive<u16>,
+    memory: Range<u64>,
+    /// When the NMI is due.
+    due: Option<u64>,
+}
+
+const NAME: &str = "watchdog";
+
+impl Watchdog {
+    /// A stopped watchdog with its register at `port` and at physical `memory`.
+    #[must_use]
+    pub fn new(port: u16, memory: PhysAddr) -> Self {
+        Self {
+            ports: port..=port.saturating_add(3),
+            memory: memory.0..memory.0.saturating_add(4),
+            due: None,
+        }
+    }
+
+    fn left(&self, now: u64) -> u32 {
+        let left = self.due.map_or(0, |due| due.saturating_sub(now));
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    fn start(&mut self, value: u32, ctx: &DeviceContext<'_>) {
+        self.due = (value != 0).then(|| ctx.now.saturating_add(value.into()));
+    }
+
+    /// Only whole 32-bit accesses have a meaning; everything else is said, and does nothing.
+    fn accepts(size: u8, ctx: &mut DeviceContext<'_>) -> bool {
+        if size != 4 {
+            let text = format!("access of {size} bytes to a register of 4: ignored");
+            ctx.report(NAME, Concern::Violation, text);
+        }
+        size == 4
+    }
+}
+
+impl Device for Watchdog {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn ports(&self) -> &[RangeInclusive<u16>] {
+        slice::from_ref(&self.ports)
+    }
+
+    fn mmio(&self) -> &[Range<u64>] {
+        slice::from_ref(&self.memory)
+    }
+
+    fn port_read(&mut self, _port: u16, size: u8, ctx: &mut DeviceContext<'_>) -> u32 {
+        if Self::accepts(size, ctx) {
+            self.left(ctx.now)
+        } else {
+            u32::MAX
+        }
+    }
+
+    fn port_write(&mut self, _port: u16, size: u8, value: u32, ctx: &mut DeviceContext<'_>) {
+        if Self::accepts(size, ctx) {
+            self.start(value, ctx);
+        }
+    }
+
+    fn mmio_read(&mut self, _at: PhysAddr, size: u8, ctx: &mut DeviceContext<'_>) -> u64 {
+        self.port_read(0, size, ctx).into()
+    }
+
+    fn mmio_write(&mut self, _at: PhysAddr, size: u8, value: u64, ctx: &mut DeviceContext<'_>) {
+        self.port_write(0, size, value as u32, ctx);
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.due
+    }
+
+    fn tick(&mut self, ctx: &mut DeviceContext<'_>) {
+        if self.due.is_some_and(|due| due <= ctx.now) {
+            self.due = None;
+            ctx.signal(Signal::Nmi(Source::Device));
+        }
+    }
+
+    fn save(&self) -> DeviceState {
+        DeviceState::of(self.clone())
+    }
+
+    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
+        state.restore_to(self, NAME)
+    }
+
+    fn clone_box(&self) -> Box<dyn Device> {
+        Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raises_one_nmi_exactly_in_time() {
+        let mut signals = Vec::new();
+        let mut dog = Watchdog::new(0x600, PhysAddr(0xfed0_0000));
+        let mut at = |dog: &mut Watchdog, now, act: &dyn Fn(&mut Watchdog, &mut DeviceContext)| {
+            let mut ctx = DeviceContext {
+                now,
+                signals: &mut signals,
+            };
+            act(dog, &mut ctx);
+            std::mem::take(&mut signals)
+        };
+        at(&mut dog, 100, &|d, ctx| d.port_write(0x600, 4, 10, ctx));
+        assert_eq!(dog.next_deadline(), Some(110));
+        assert_eq!(at(&mut dog, 109, &|d, ctx| d.tick(ctx)), []);
+        assert_eq!(dog.left(109), 1);
+        let nmi = [Signal::Nmi(Source::Device)];
+        assert_eq!(at(&mut dog, 110, &|d, ctx| d.tick(ctx)), nmi);
+        assert_eq!(at(&mut dog, 111, &|d, ctx| d.tick(ctx)), []);
+        assert_eq!(dog.next_deadline(), None);
+    }
+}
