@@ -371,7 +371,7 @@ mod tests {
         for (line, what) in [
             ("", "column 0: EOF"),
             ("{\"icount\":1", "column 11: EOF"),
-            ("{\"icount\":1}", "missing field `sub`"),
+            ("{\"icount\":1}", "missing field `rip`"),
             (
                 r#"{"icount":1,"sub":0,"rip":"0x1","cpl":0,"depth":0,"event":"nmi-rised"}"#,
                 "unknown variant `nmi-rised`",
@@ -389,8 +389,6 @@ mod tests {
             assert!(e.starts_with("t.jsonl:2: ") && e.contains(what), "{e}");
             assert!(!e.contains("at line"), "{e}");
         }
-        let mut bad = with_line("");
-        bad.extend_from_slice(b"\xff\n");
         let mut lines =
             with_line(r#"{"icount":1,"sub":0,"rip":"0x1","cpl":0,"depth":0,"event":"halted"}"#);
         lines.extend_from_slice(b"ab\xff\n");
@@ -409,8 +407,10 @@ mod tests {
 
     #[test]
     fn nested_garbage_is_an_error() {
-        let deep = "[".repeat(100_000);
-        assert!(error_of(&with_line(&deep)).contains("recursion limit"));
+        for start in ["[", "{\"steps\":["] {
+            let deep = start.to_owned() + &"[".repeat(100_000);
+            assert!(error_of(&with_line(&deep)).starts_with("t.jsonl:2: column "));
+        }
     }
 
     #[test]
