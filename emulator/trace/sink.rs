@@ -216,11 +216,11 @@ impl<W: Write> RecordWriter<W> {
             }
         };
         self.taken += whole as u64;
-        if whole != done {
-            if let Some(cut) = self.cut {
-                // The write's error is the one to report, whether or not the cut succeeds.
-                let _ = cut(&mut self.out, self.taken);
-            }
+        if whole != done
+            && let Some(cut) = self.cut
+        {
+            // The write's error is the one to report, whether or not the cut succeeds.
+            let _ = cut(&mut self.out, self.taken);
         }
         self.buf.clear();
         self.ends.clear();
