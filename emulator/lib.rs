@@ -1,5 +1,6 @@
 //! iretrace runs small kernel-like x86-64 binaries and traces their faults and NMIs precisely.
 
 pub mod arch;
+pub mod load;
 pub mod system;
 pub mod trace;
