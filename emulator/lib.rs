@@ -2,5 +2,7 @@
 
 pub mod arch;
 pub mod load;
+pub mod schedule;
+mod suggest;
 pub mod system;
 pub mod trace;

@@ -28,7 +28,8 @@ impl std::fmt::Display for Boundary {
 /// One event of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// When.
+    /// When; serialised as `icount` and `sub` beside the other fields.
+    #[serde(flatten)]
     pub at: Boundary,
     /// RIP before the event: the instruction, or the boundary's next instruction.
     pub rip: VirtAddr,
@@ -445,7 +446,7 @@ pub enum EventKind {
     },
     /// The run ends.
     Stop {
-        /// The reason's short name (see [`crate::machine::StopReason`]).
+        /// The short name of the machine's stop reason, in kebab case.
         reason: String,
         /// In words.
         text: String,
