@@ -1,7 +1,7 @@
 //! Built-in programs: the sources in `programs/`, embedded by the build script.
 
 use super::error::{LoadError, printable};
-use super::nearest::nearest;
+use crate::suggest::Nearest;
 
 /// A program that is part of iretrace; `@NAME` runs it from anywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,13 +42,15 @@ pub const fn includes() -> &'static [Include] {
 /// # Errors
 /// [`LoadError::UnknownBuiltin`] with the most similar name.
 pub fn find(name: &str) -> Result<&'static Builtin, LoadError> {
-    BUILTIN
-        .iter()
-        .find(|b| b.name == name)
-        .ok_or_else(|| LoadError::UnknownBuiltin {
-            name: printable(name),
-            nearest: nearest(name, BUILTIN.iter().map(|b| b.name)).map(str::to_owned),
-        })
+    if let Some(b) = BUILTIN.iter().find(|b| b.name == name) {
+        return Ok(b);
+    }
+    let mut nearest = Nearest::to(name);
+    BUILTIN.iter().for_each(|b| nearest.offer(b.name));
+    Err(LoadError::UnknownBuiltin {
+        name: printable(name),
+        nearest: nearest.into_best(),
+    })
 }
 
 #[cfg(test)]

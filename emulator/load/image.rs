@@ -11,6 +11,7 @@ use super::placement::Placement;
 use super::symbols::SymbolTable;
 use super::{assemble, builtin, elf, flat};
 use crate::arch::{PhysAddr, VirtAddr};
+use crate::trace::Symbols;
 
 bitflags::bitflags! {
     /// A segment's p_flags (gABI chapter 5, segment permissions).
@@ -206,18 +207,6 @@ impl Image {
         self.segments.iter().find(|s| s.contains(at))
     }
 
-    /// The symbol and offset of `at`, as a trace shows it: `nmi_entry+0x1f`.
-    #[must_use]
-    pub fn name(&self, at: VirtAddr) -> Option<String> {
-        self.symbols.shown(at)
-    }
-
-    /// The source place of `at`: `nested-nmi.S:42`.
-    #[must_use]
-    pub fn line(&self, at: VirtAddr) -> Option<String> {
-        self.debug.as_ref()?.shown(at)
-    }
-
     /// The address that `place` means: `NAME`, `NAME+0x1f`, `NAME-4` or `0x…`.
     ///
     /// # Errors
@@ -227,6 +216,16 @@ impl Image {
             file: self.name.clone(),
             fault,
         })
+    }
+}
+
+impl Symbols for Image {
+    fn name(&self, at: VirtAddr) -> Option<String> {
+        self.symbols.shown(at)
+    }
+
+    fn line(&self, at: VirtAddr) -> Option<String> {
+        self.debug.as_ref()?.shown(at)
     }
 }
 

@@ -11,7 +11,6 @@ pub mod flat;
 pub mod image;
 pub mod limits;
 pub mod lines;
-mod nearest;
 pub mod paging;
 pub mod placement;
 mod relocate;

@@ -13,9 +13,9 @@ use super::elf_fault::ElfFault;
 use super::error::printable;
 use super::image::LoadSegment;
 use super::limits::{MAX_NAME, MAX_SYMBOLS};
-use super::nearest::nearest;
 use super::spans::{self, Extent, Span};
 use crate::arch::VirtAddr;
+use crate::suggest::Nearest;
 
 /// Bytes of an ELF64 symbol (gABI, Elf64_Sym).
 const SYM_SIZE: u64 = 24;
@@ -293,9 +293,11 @@ impl SymbolTable {
         } else if base.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(malformed("addresses are written in hex, with 0x"));
         } else {
+            let mut nearest = Nearest::to(base);
+            self.iter().for_each(|(name, _)| nearest.offer(name));
             return Err(SymbolError::Unknown {
                 name: printable(base),
-                nearest: nearest(base, self.iter().map(|(n, _)| n)).map(printable),
+                nearest: nearest.into_best().as_deref().map(printable),
                 known: self.len(),
             });
         };

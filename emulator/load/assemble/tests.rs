@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::arch::{CpuModel, Vendor, VirtAddr};
 use crate::load::{Placement, boot};
+use crate::trace::Symbols;
 
 /// A whole program; line numbers in tests count from its first line.
 const PROGRAM: &str = "\

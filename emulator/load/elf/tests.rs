@@ -4,6 +4,7 @@ use crate::arch::{CpuModel, Vendor, VirtAddr};
 use crate::load::image::SegmentFlags;
 use crate::load::samples::{self, *};
 use crate::load::{ElfFault, Format, Image, LoadError, LoadOptions, Placement, boot};
+use crate::trace::Symbols;
 
 const HIGH: u64 = 0xffff_ffff_8000_0000;
 
