@@ -1,0 +1,31 @@
+//! Images: what is loaded, its symbols and lines, and the state in which it starts.
+
+pub mod assemble;
+pub mod boot;
+pub mod builtin;
+pub mod detect;
+pub mod elf;
+pub mod elf_fault;
+pub mod error;
+pub mod flat;
+pub mod image;
+pub mod limits;
+pub mod lines;
+pub mod paging;
+pub mod placement;
+mod relocate;
+mod spans;
+pub mod symbols;
+mod tool;
+
+#[cfg(test)]
+mod samples;
+
+pub use boot::{Boot, BootLayout, boot};
+pub use builtin::Builtin;
+pub use elf_fault::ElfFault;
+pub use error::LoadError;
+pub use image::{Format, Image, LoadOptions, LoadSegment, SegmentFlags};
+pub use lines::LineInfo;
+pub use placement::Placement;
+pub use symbols::{SymbolError, SymbolTable};
