@@ -1,7 +1,7 @@
 # hlt-wakes: what ends a HLT: an interrupt after STI, and an NMI although interrupts are off
 #
-# STI holds interrupts back for one more instruction, so that none can slip in between STI and HLT and leave the processor
-# asleep. A processor that halts with interrupts off wakes for an NMI (or a reset) alone.
+# STI holds interrupts back for one more instruction, so that none can slip in between STI and HLT and leave the
+# processor asleep. A processor that halts with interrupts off wakes for an NMI, but for no interrupt.
 #
 #     STI, HLT           halted
 #     INT 0x20           by the timer; at after_sti_hlt

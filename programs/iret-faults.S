@@ -1,10 +1,10 @@
 # iret-faults: an IRET that faults inside an NMI handler: does it unblock NMIs? Intel: yes, AMD: no
 #
-# An NMI handler executes an IRET whose frame has a bad CS, while a second NMI waits. On Intel an IRET unblocks NMIs when
-# it starts, so the second NMI comes before the first instruction of the handler of the very fault (SDM vol. 3,
-# "Information About NMI Unblocking Due to IRET"; vol. 2, IRET). On AMD an IRET unblocks NMIs when it is done, so the
-# second NMI waits for the #GP handler's own IRET. Either way NMI#2 comes inside NMI#1's handler; so that its frame does
-# no harm, the handler has moved the IST stack on, as Linux once did for #DB.
+# An NMI handler executes an IRET whose frame has a bad CS, while a second NMI waits. On Intel an IRET unblocks NMIs
+# when it starts, so the second NMI comes before the first instruction of the handler of the very fault (SDM vol. 3,
+# "Information About NMI Unblocking Due to IRET"; vol. 2, IRET). On AMD an IRET unblocks NMIs when it is done (so says
+# the manual of virtual NMIs), and the second NMI waits for the #GP handler's own IRET. Either way NMI#2 comes inside
+# NMI#1's handler; so that its frame does no harm, that handler has first moved the IST stack on.
 #
 #     Intel                                             AMD (--cpu amd)
 #     NMI#1    at interrupted, on IST1                  the same
@@ -81,8 +81,8 @@ nmi_return:
 second_nmi_return:
     iretq
 
-# Mend the frame on which IRET faulted, and let it retry. The stack, once rax is on it: rax, error code, RIP, CS, RFLAGS,
-# RSP (which points at the bad frame), SS.
+# Mend the frame on which IRET faulted, and let it retry. The stack, once rax is on it: rax, error code, RIP, CS,
+# RFLAGS, RSP (which points at the bad frame), SS.
 general_protection_entry:
     push rax
     cmp  qword ptr [rsp + 8], BAD_CS

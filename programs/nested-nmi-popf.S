@@ -85,9 +85,9 @@ page_fault_entry:
 
 # Return without IRET. The stack, from RSP upwards: rcx, rax, error code, RIP, CS, RFLAGS, RSP, SS.
 #
-# The two words below the interrupted RSP are free (kernel code is built without a red zone), but for what this frame
-# itself keeps there: its SS and RSP, or its SS and a gap. RSP is in rax before it is written over, and the SS is the one
-# that is loaded. RF, set in a fault's RFLAGS to skip a code breakpoint on the retry, is the one flag that POPFQ drops.
+# The two words below the interrupted RSP are free (kernel code has no red zone), but for what this frame itself keeps
+# there: its RSP and SS, or its SS and a gap. RSP is in rax before it is written over, and SS is already loaded. RF,
+# which a fault sets in RFLAGS so that the retry does not meet the same code breakpoint again, is dropped by POPFQ.
 .Lreturn_to_nmi:
     mov  rax, [rsp + 48]                # the interrupted RSP
     mov  rcx, [rsp + 24]

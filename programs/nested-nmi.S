@@ -1,9 +1,9 @@
 # nested-nmi: a page fault inside an NMI handler lets a second NMI in, and the first one's return frame is lost
 #
-# An NMI blocks further NMIs until the next IRET: any IRET. This NMI handler touches memory that its task has not mapped
-# yet. The page fault is harmless, is mended and retried, but it ends with an IRET, so NMIs are let in again in the middle
-# of the NMI handler. The next one starts at the top of the same IST stack and writes its frame over the first one's.
-# (The kernel thread: "[patch 1/2] x86_64 page fault NMI-safe", July 2010. One mend: nested-nmi-popf.)
+# An NMI blocks further NMIs until the next IRET: any IRET. This NMI handler touches memory that its task has not
+# mapped yet. The page fault is harmless, it is mended and retried; but it ends with an IRET, so NMIs are let in again
+# in the middle of the NMI handler. The next one starts at the top of the same IST stack, and writes its frame over the
+# first one's. (The kernel thread: "[patch 1/2] x86_64 page fault NMI-safe", July 2010. One mend: nested-nmi-popf.)
 #
 #     NMI#1              at interrupted, on IST1
 #       NMI              arrives in the handler, blocked: latched

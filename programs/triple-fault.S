@@ -1,10 +1,10 @@
 # triple-fault: a kernel stack overflows, and the double fault cannot be delivered either: the processor shuts down
 #
-# As in double-fault, but the double fault's gate is not present: #NP while #DF is delivered, and there is no fourth try.
+# As in double-fault, but the double fault's gate is not present, and there is no fourth try.
 #
 #     #PF      at overflow, error code 2 (a write, not present), CR2 = kernel_guard+0xff8, the first below the stack
 #     #PF      while it is delivered, at the same address
-#     #NP      while #DF is delivered instead, error code 0x43 (gate 8, in the IDT, by an event from outside the program)
+#     #NP      while #DF is delivered instead, error code 0x43: gate 8, in the IDT, EXT
 #     shutdown
 #
 # It ends there: no handler runs, and nothing is said.
