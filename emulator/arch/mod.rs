@@ -5,6 +5,8 @@ pub mod access;
 pub mod addr;
 pub mod bits;
 pub mod descriptor;
+pub mod double_fault;
+pub mod error_code;
 pub mod exception;
 pub mod gate;
 pub mod model;
@@ -12,6 +14,7 @@ pub mod paging;
 pub mod selector;
 pub mod state;
 pub mod tss;
+pub mod vector_info;
 
 pub use access::{Access, AccessKind};
 pub use addr::{Hex, PAGE_SIZE, PhysAddr, VirtAddr};
