@@ -28,3 +28,14 @@ pub use pending_event::PendingEvent;
 pub use software_interrupt::{SoftwareInterrupt, software_interrupt};
 pub use syscall::{syscall, sysret};
 pub use tlb::{Grant, TlbView, TranslationCache};
+
+#[cfg(test)]
+mod delivery_tests;
+#[cfg(test)]
+mod iret_tests;
+#[cfg(test)]
+mod paging_tests;
+#[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
+mod testing;
