@@ -42,6 +42,17 @@ pub mod cr0 {
     pub const PG: u64 = 1 << 31;
 }
 
+/// CR3.
+#[rustfmt::skip]
+pub mod cr3 {
+    /// The PCID, with CR4.PCIDE.
+    pub const PCID: u64 = 0xfff;
+    /// The root table, MAXPHYADDR not applied.
+    pub const ROOT: u64 = 0x000f_ffff_ffff_f000;
+    /// In the operand of MOV to CR3 with CR4.PCIDE: nothing is invalidated.
+    pub const NO_FLUSH: u64 = 1 << 63;
+}
+
 /// CR4.
 #[rustfmt::skip]
 pub mod cr4 {

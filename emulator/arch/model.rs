@@ -13,7 +13,7 @@ pub enum Vendor {
 }
 
 /// The vendor knobs. [`Knobs::of`] gives each vendor's defaults.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Knobs {
     /// IRET unblocks NMIs when it starts, so even if it faults (Intel); else on success (AMD).
     pub iret_fault_unblocks_nmi: bool,
@@ -49,7 +49,7 @@ impl Knobs {
 }
 
 /// Optional CPU features that the rules know; each is advertised in CPUID when set.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the manuals' names")]
 pub struct Features {
     pub nx: bool,
@@ -71,7 +71,7 @@ pub struct Features {
 }
 
 /// One CPU model.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CpuModel {
     /// Whose rules.
     pub vendor: Vendor,

@@ -1,5 +1,287 @@
 //! Deliveries that have not been resumed, and whose frame bytes are whose.
+//!
+//! An activation is resumed when control reaches its saved RIP, CS, RSP by any instruction, or
+//! when an IRET pops its frame after software edited it. Activations form no stack: kernels
+//! switch contexts. A frame's bytes are a delivery's as long as they are still the ones it pushed.
 
-/// Deliveries that have not been resumed.
-#[derive(Clone, Debug, Default)]
-pub struct Activations {}
+use std::collections::VecDeque;
+
+use super::page_hash::PageMap;
+use crate::arch::{EventType, Vector, VirtAddr};
+use crate::trace::{DeliveryId, FrameValues};
+
+/// How many unresumed deliveries are remembered; the oldest is forgotten for one more.
+pub const CAPACITY: usize = 4096;
+
+/// How many frames are remembered: those of all activations, and as many resumed ones.
+const FRAMES: usize = 2 * CAPACITY;
+
+/// A delivery and its frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Activation {
+    /// Its name.
+    pub id: DeliveryId,
+    /// How it came about.
+    pub kind: EventType,
+    /// The frame's lowest address.
+    pub frame: VirtAddr,
+    /// The frame's length: 40, or 48 with an error code.
+    pub len: u8,
+    /// The interrupted context: what was pushed.
+    pub context: FrameValues,
+}
+
+/// From RIP's slot to the frame's top.
+const IRET_FRAME: u64 = 40;
+
+impl Activation {
+    /// The address above the frame, a multiple of 16: it identifies the frame's place.
+    const fn top(&self) -> u64 {
+        self.frame.0.wrapping_add(self.len as u64)
+    }
+
+    /// Whether control at `rip`, `cs`, `rsp` is its interrupted context.
+    fn is_resumed_at(&self, rip: u64, cs: u64, rsp: u64) -> bool {
+        let c = &self.context;
+        c.rip.0 == rip && c.rsp.0 == rsp && (c.cs.0 ^ cs) & 0xffff == 0
+    }
+}
+
+/// What an IRET-like return means for deliveries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Returned {
+    /// The delivery that wrote the popped bytes, if they are still the ones it pushed.
+    pub of: Option<DeliveryId>,
+    /// The unresumed delivery whose interrupted context is reached.
+    pub resumes: Option<DeliveryId>,
+}
+
+/// The unresumed deliveries whose frames a new one wrote over; at most five fit.
+pub type Overwritten = [Option<DeliveryId>; 5];
+
+/// Numbers deliveries and follows them until they are resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activations {
+    serial: u64,
+    /// Deliveries by vector.
+    by_vector: Vec<u64>,
+    /// Unresumed, by serial number.
+    open: VecDeque<Activation>,
+    /// The last frame at each place, by its top.
+    frames: PageMap<Activation>,
+    /// The delivery that set the NMI-blocking bit, while it is set.
+    blocker: Option<Activation>,
+    forgotten: u64,
+}
+
+impl Default for Activations {
+    fn default() -> Self {
+        Self {
+            serial: 0,
+            by_vector: vec![0; 256],
+            open: VecDeque::new(),
+            frames: PageMap::default(),
+            blocker: None,
+            forgotten: 0,
+        }
+    }
+}
+
+impl Activations {
+    /// How many deliveries are unresumed.
+    #[must_use]
+    pub fn depth(&self) -> u16 {
+        // At most CAPACITY.
+        self.open.len() as u16
+    }
+
+    /// The unresumed deliveries, oldest first.
+    pub fn open(&self) -> impl DoubleEndedIterator<Item = &Activation> + ExactSizeIterator {
+        self.open.iter()
+    }
+
+    /// The newest unresumed delivery.
+    #[must_use]
+    pub fn innermost(&self) -> Option<&Activation> {
+        self.open.back()
+    }
+
+    /// The serial number of the last delivery; 0: there was none.
+    #[must_use]
+    pub const fn last_serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// How many unresumed deliveries were forgotten for want of room.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// The NMI that blocks NMIs now, if its delivery succeeded.
+    #[must_use]
+    pub const fn blocker(&self) -> Option<&Activation> {
+        self.blocker.as_ref()
+    }
+
+    pub(super) fn clear_blocker(&mut self) {
+        self.blocker = None;
+    }
+
+    /// Whether `popped` is the context that the blocking NMI interrupted.
+    pub(super) fn is_return_of_blocker(&self, popped: &FrameValues) -> bool {
+        self.blocker
+            .is_some_and(|b| b.is_resumed_at(popped.rip.0, popped.cs.0, popped.rsp.0))
+    }
+
+    /// The name of the next delivery.
+    fn next_id(&mut self, vector: Vector) -> DeliveryId {
+        self.serial += 1;
+        let nth = &mut self.by_vector[usize::from(vector.0)];
+        *nth += 1;
+        DeliveryId {
+            serial: self.serial,
+            vector,
+            nth: *nth,
+        }
+    }
+
+    /// Notes a delivery whose frame of `len` bytes lies at `frame`.
+    pub(super) fn delivered(
+        &mut self,
+        vector: Vector,
+        kind: EventType,
+        frame: VirtAddr,
+        len: u8,
+        context: FrameValues,
+    ) -> (DeliveryId, Overwritten) {
+        let new = Activation {
+            id: self.next_id(vector),
+            kind,
+            frame,
+            len,
+            context,
+        };
+        let overwritten = self.take_overlapped(new.top());
+        if self.open.len() >= CAPACITY {
+            self.open.pop_front();
+            self.forgotten += 1;
+        }
+        self.open.push_back(new);
+        if self.frames.len() >= FRAMES {
+            self.forget_old_frames();
+        }
+        self.frames.insert(new.top(), new);
+        if kind == EventType::Nmi {
+            self.blocker = Some(new);
+        }
+        (new.id, overwritten)
+    }
+
+    /// Forgets the frames that a frame below `top` writes over. Frames are 40 or 48 bytes below a
+    /// multiple of 16, so two meet if their tops are less than 48 bytes apart.
+    fn take_overlapped(&mut self, top: u64) -> Overwritten {
+        let mut result = [None; 5];
+        if self.frames.is_empty() {
+            return result;
+        }
+        let places = [-32i64, -16, 0, 16, 32];
+        for (found, distance) in result.iter_mut().zip(places) {
+            if let Some(old) = self.frames.remove(&top.wrapping_add_signed(distance))
+                && self.position(old.id).is_some()
+            {
+                *found = Some(old.id);
+            }
+        }
+        result
+    }
+
+    /// Keeps the frames of activations, and forgets all others.
+    fn forget_old_frames(&mut self) {
+        let open = &self.open;
+        self.frames.retain(|_, f| {
+            open.binary_search_by_key(&f.id.serial, |a| a.id.serial)
+                .is_ok()
+        });
+    }
+
+    fn position(&self, id: DeliveryId) -> Option<usize> {
+        self.open
+            .binary_search_by_key(&id.serial, |a| a.id.serial)
+            .ok()
+    }
+
+    /// Notes an IRET that popped `popped` with RIP's slot at `slot`; `whole`: five quadwords.
+    pub(super) fn returned(
+        &mut self,
+        slot: VirtAddr,
+        whole: bool,
+        popped: &FrameValues,
+    ) -> Returned {
+        let place = slot.0.wrapping_add(IRET_FRAME);
+        let writer = if whole {
+            self.frames.get(&place).copied()
+        } else {
+            None
+        };
+        let of = writer.filter(|w| w.context == *popped);
+        let preferred = of.map(|w| w.id);
+        let resumes = self.resume(preferred, popped.rip.0, popped.cs.0, popped.rsp.0, None);
+        // Its frame is consumed, edited: it is resumed elsewhere.
+        if let (Some(writer), None) = (writer, of)
+            && let Some(i) = self.position(writer.id)
+        {
+            self.open.remove(i);
+        }
+        Returned {
+            of: preferred,
+            resumes,
+        }
+    }
+
+    /// Whether an unresumed delivery has this saved RIP: a cheap question before
+    /// [`note_control`](Self::note_control).
+    #[must_use]
+    pub fn awaits(&self, rip: VirtAddr) -> bool {
+        self.open.iter().any(|a| a.context.rip == rip)
+    }
+
+    /// Notes that control has reached a context by another instruction than IRET; the delivery
+    /// that this resumes, the newest if there are several with one context.
+    pub fn note_control(
+        &mut self,
+        rip: VirtAddr,
+        cs: u16,
+        rsp: VirtAddr,
+        ss: u16,
+    ) -> Option<DeliveryId> {
+        self.resume(None, rip.0, u64::from(cs), rsp.0, Some(ss))
+    }
+
+    /// Ends all activations whose interrupted context this is; the one to name.
+    fn resume(
+        &mut self,
+        preferred: Option<DeliveryId>,
+        rip: u64,
+        cs: u64,
+        rsp: u64,
+        ss: Option<u16>,
+    ) -> Option<DeliveryId> {
+        let mut newest = None;
+        let mut named = None;
+        let mut i = self.open.len();
+        while i > 0 {
+            i -= 1;
+            let a = &self.open[i];
+            let same_ss = ss.is_none_or(|ss| a.context.ss.0 as u16 == ss);
+            if a.is_resumed_at(rip, cs, rsp) && same_ss {
+                newest = newest.or(Some(a.id));
+                if preferred == Some(a.id) {
+                    named = preferred;
+                }
+                self.open.remove(i);
+            }
+        }
+        named.or(newest)
+    }
+}
