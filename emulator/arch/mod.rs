@@ -4,6 +4,7 @@
 pub mod access;
 pub mod addr;
 pub mod bits;
+pub mod cpuid;
 pub mod descriptor;
 pub mod double_fault;
 pub mod error_code;

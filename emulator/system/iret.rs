@@ -128,7 +128,7 @@ fn check(cpu: &mut Cpu, bus: &mut dyn Bus, size: u8) -> Result<Target, Exception
 }
 
 /// CS: null, table, type, RPL and DPL, L and D, then P.
-fn check_code_segment(
+pub(super) fn check_code_segment(
     cpu: &mut Cpu,
     bus: &mut dyn Bus,
     cs: Selector,
@@ -156,7 +156,7 @@ fn check_code_segment(
 }
 
 /// SS: null, table, RPL, type, DPL, then P. `None`: a null selector that is allowed.
-fn check_stack_segment(
+pub(super) fn check_stack_segment(
     cpu: &mut Cpu,
     bus: &mut dyn Bus,
     ss: Selector,
@@ -249,7 +249,7 @@ const fn loaded_flags(size: u8, cpl: u8, iopl: u8) -> u64 {
 
 /// A data segment register that the outer level may not keep becomes null. FS.base and GS.base
 /// stay: a base that was loaded by WRMSR survives.
-fn drop_inner_segment(regs: &mut CpuState, which: SegReg, cpl: u8) {
+pub(super) fn drop_inner_segment(regs: &mut CpuState, which: SegReg, cpl: u8) {
     let s = regs.segment_mut(which);
     let conforming = Segment::CODE | Segment::CONFORMING_EXPAND;
     let is_conforming = s.attr & conforming == conforming;

@@ -9,6 +9,7 @@ pub mod debug;
 pub mod delivery;
 mod delivery_steps;
 pub mod descriptor_table;
+pub mod insn;
 pub mod invalidate;
 pub mod iret;
 mod iret_frame;

@@ -1,7 +1,7 @@
 //! A small machine for unit tests: identity-mapped RAM, a GDT, an IDT, a TSS, stacks.
 
 use super::{Bus, Cpu, DeliveryOutcome, PendingEvent, deliver};
-use crate::arch::bits::{cr4, efer, pte, rflags};
+use crate::arch::bits::{cr4, efer, msr, pte, rflags};
 use crate::arch::state::gpr;
 use crate::arch::{
     Access, AccessKind, CpuModel, CpuState, PhysAddr, SegReg, Segment, TableRegister, Vector,
@@ -85,6 +85,15 @@ pub struct TestBus {
     pub events: Vec<EventKind>,
     pub wanted: EventClass,
     pub flushes: u32,
+    /// What every port reads as.
+    pub port_value: u32,
+    /// Writes to ports: number, size, value.
+    pub port_writes: Vec<(u16, u8, u32)>,
+    pub port_reads: Vec<(u16, u8)>,
+    pub tsc: u64,
+    pub tpr: u8,
+    /// IA32_APIC_BASE.
+    pub apic_base: Option<u64>,
 }
 
 impl Bus for TestBus {
@@ -107,33 +116,42 @@ impl Bus for TestBus {
         at.0 < self.ram.len() as u64
     }
 
-    fn port_read(&mut self, _: u16, _: u8) -> u32 {
-        u32::MAX
+    fn port_read(&mut self, port: u16, size: u8) -> u32 {
+        self.port_reads.push((port, size));
+        self.port_value
     }
 
-    fn port_write(&mut self, _: u16, _: u8, _: u32) {}
+    fn port_write(&mut self, port: u16, size: u8, value: u32) {
+        self.port_writes.push((port, size, value));
+    }
 
     fn tsc(&self) -> u64 {
-        0
+        self.tsc
     }
 
     fn random(&mut self) -> u64 {
-        0
+        0x0123_4567_89ab_cdef
     }
 
-    fn apic_msr_read(&mut self, _: u32) -> Option<u64> {
-        None
+    fn apic_msr_read(&mut self, number: u32) -> Option<u64> {
+        self.apic_base.filter(|_| number == msr::APIC_BASE)
     }
 
-    fn apic_msr_write(&mut self, _: u32, _: u64) -> bool {
-        false
+    fn apic_msr_write(&mut self, number: u32, value: u64) -> bool {
+        let known = self.apic_base.is_some() && number == msr::APIC_BASE;
+        if known {
+            self.apic_base = Some(value);
+        }
+        known
     }
 
     fn tpr(&self) -> u8 {
-        0
+        self.tpr
     }
 
-    fn set_tpr(&mut self, _: u8) {}
+    fn set_tpr(&mut self, value: u8) {
+        self.tpr = value;
+    }
 
     fn flush_engine_tlb(&mut self) {
         self.flushes += 1;
@@ -190,6 +208,12 @@ impl Rig {
                 events: Vec::new(),
                 wanted: EventClass::all(),
                 flushes: 0,
+                port_value: u32::MAX,
+                port_writes: Vec::new(),
+                port_reads: Vec::new(),
+                tsc: 0,
+                tpr: 0,
+                apic_base: None,
             },
             next_table: place::PML4 + 0x1000,
         };
