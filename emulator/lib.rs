@@ -5,6 +5,6 @@ pub mod device;
 pub mod engine;
 pub mod load;
 pub mod schedule;
-pub mod suggest;
+mod suggest;
 pub mod system;
 pub mod trace;

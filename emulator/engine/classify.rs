@@ -35,7 +35,7 @@ pub enum Guard {
 
 /// The class of `insn`; `None`: it just runs.
 pub(super) fn classify(insn: &Instruction) -> Option<Class> {
-    if is_intercepted(insn) || is_host_dependent(insn) || has_operand_size_on_near_branch(insn) {
+    if is_intercepted(insn, 0) || is_host_dependent(insn) || has_operand_size_on_near_branch(insn) {
         return Some(Class::Intercept);
     }
     if is_rep_string(insn) {
