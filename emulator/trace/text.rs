@@ -10,6 +10,8 @@
 //!                                          returns to main+0x31 with rflags 0x10246 [RF IF ZF PF]
 //!       517     | nmi_entry+0x12         walk: write 0xffffc90000002008: #PF, not present
 //!               |                          PML4E 0x1c90         0x2063             P W A
+//!               |                          PDPTE 0x2000         0x3007             P W U  (A set)
+//!               |                          PDE   0x3000         0x4067             P W U A
 //!               |                          PTE   0x4010         0x0                not present
 //!               |                        #PF raised: write of 0xffffc90000002008, not present
 //!               |                        #PF#1 (fault) delivered to pf_entry on this stack
