@@ -3,16 +3,23 @@
 //! One row an event, with more lines below it where there is more to say:
 //!
 //! ```text
-//!    icount.sub CPL place                    what
-//!      1042         main+0x31                NMI raised by the schedule
-//!                                            NMIs are blocked until the next IRET
-//!      1042.1                                NMI#1 delivered to nmi_entry on IST1
-//!                                              frame 0xfffffe0000001fd8  rsp 0xffffffff80010f00 ...
-//!      1047.1       | nmi_entry+0x12         walk: write 0xffffc90000002008: #PF, not present
+//!       512     main+0x31                NMI raised by the schedule
+//!                                        NMIs are blocked until the next IRET
+//!                                        NMI#1 delivered to nmi_entry on IST1
+//!                                          frame 0xfffffe0000001fd8  rsp 0xffffffff80010f00  cs 0x8  ss 0x10
+//!                                          returns to main+0x31 with rflags 0x10246 [RF IF ZF PF]
+//!       517     | nmi_entry+0x12         walk: write 0xffffc90000002008: #PF, not present
+//!               |                          PML4E 0x1c90         0x2063             P W A
+//!               |                          PDPTE 0x2000         0x3007             P W U  (A set)
+//!               |                          PDE   0x3000         0x4067             P W U A
+//!               |                          PTE   0x4010         0x0                not present
+//!               |                        #PF raised: write of 0xffffc90000002008, not present
+//!               |                        #PF#1 (fault) delivered to pf_entry on this stack
 //! ```
 //!
-//! The place is indented by the number of unresumed deliveries. Place and icount are left out
-//! where they are those of the row above. A line is at most [`WIDTH`] columns wide unless the
+//! On the left stand the icount with `.sub`, the CPL when it is not 0, and the place.
+//! The place is indented by the number of unresumed deliveries. All three are left out where
+//! they are those of the row above. A line is at most [`WIDTH`] columns wide unless the
 //! guest's own text, or an instruction's, is longer.
 
 mod delivery;
