@@ -295,6 +295,14 @@ impl Engine {
         }
     }
 
+    /// Stops ([`Cause::Watched`]) where a block is about to begin at one of these addresses: where
+    /// control arrives there by a branch or a return.
+    pub fn set_watch(&mut self, addresses: impl Iterator<Item = u64>) {
+        let watch = &mut self.state_mut().watch;
+        watch.clear();
+        watch.extend(addresses);
+    }
+
     /// Data accesses to these linear pages always stop ([`Cause::Data`]).
     pub fn set_denied_pages(&mut self, pages: Vec<u64>) {
         if self.state().denied != pages {
