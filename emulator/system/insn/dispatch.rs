@@ -153,9 +153,10 @@ fn which_interrupt(insn: &Instruction) -> SoftwareInterrupt {
     }
 }
 
-/// The longest instruction is 15 bytes; a longer one is #GP(0), not #UD (SDM vol. 3, 6.15).
+/// The longest instruction is 15 bytes; a longer one is #GP(0), not #UD (SDM vol. 3, 6.15). The
+/// decoder gives up at 15 bytes either way: an undefined one of exactly 15 is taken for longer.
 fn undefined(insn: &Instruction) -> Exception {
-    if insn.is_invalid() && insn.len() > 15 {
+    if insn.is_invalid() && insn.len() >= 15 {
         Exception::gp(0)
     } else {
         Exception::ud()

@@ -27,3 +27,6 @@ pub use data_access::{DataAccess, data_accesses};
 pub use dispatch::{Outcome, execute};
 pub use intercept::{Routine, is_intercepted, routine};
 pub use near_branch::near_branch;
+
+#[cfg(test)]
+mod tests;
