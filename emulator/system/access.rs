@@ -25,6 +25,7 @@ impl PhysMemory for BusMemory<'_> {
 
 impl Cpu {
     /// The paging state at this moment.
+    #[inline(always)]
     #[must_use]
     pub fn paging_context(&self) -> PagingContext {
         let r = &self.regs;
@@ -64,6 +65,38 @@ impl Cpu {
         if !at.is_canonical(self.regs.la57()) {
             return Err(Exception::gp(0));
         }
+        self.translate_canonical(bus, at, access)
+    }
+
+    /// The common case, a cached translation that serves as it is, without the walk's state.
+    #[inline]
+    fn translate_canonical(
+        &mut self,
+        bus: &mut dyn Bus,
+        at: VirtAddr,
+        access: Access,
+    ) -> Result<PhysAddr, Exception> {
+        let context = self.paging_context();
+        if context.paging()
+            && !self.tlb.bypass
+            && let Some(t) = self.tlb.get(context.pcid(), at)
+            && (access.kind != AccessKind::Write || t.dirty)
+            && (access.kind != AccessKind::Fetch || t.fetched)
+            && context.denial(t.rights, t.key, access).is_none()
+        {
+            return Ok(t.phys(at));
+        }
+        self.translate_slowly(bus, at, access)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn translate_slowly(
+        &mut self,
+        bus: &mut dyn Bus,
+        at: VirtAddr,
+        access: Access,
+    ) -> Result<PhysAddr, Exception> {
         let context = self.paging_context();
         if !context.paging() {
             return Ok(PhysAddr(at.0 & 0xffff_ffff));
@@ -73,42 +106,46 @@ impl Cpu {
             && let Some(t) = self.tlb.get(pcid, at)
         {
             if let Some(code) = context.denial(t.rights, t.key, access) {
-                if self.tlb.drop_address(pcid, at) {
-                    bus.flush_engine_tlb();
-                }
-                return Err(Exception::pf(code, at));
+                return Err(self.page_fault(bus, pcid, at, code));
             }
-            if access.kind != AccessKind::Write || t.dirty {
-                let phys = t.phys(at);
-                if access.kind == AccessKind::Fetch && !t.fetched {
+            let phys = t.phys(at);
+            match access.kind {
+                AccessKind::Read => return Ok(phys),
+                AccessKind::Fetch => {
                     self.tlb.set_fetched(pcid, at);
+                    return Ok(phys);
                 }
-                return Ok(phys);
+                AccessKind::Write if t.dirty => return Ok(phys),
+                // The first write through it sets D.
+                AccessKind::Write => {}
             }
         }
         let found = walk(&context, &mut BusMemory(bus), at, access);
         if bus.wants(EventClass::WALK) {
             bus.emit(EventKind::Walk(walk_event(at, access, &found)));
         }
-        match found.outcome {
-            Ok(t) => {
-                let fetch = access.kind == AccessKind::Fetch;
-                let inserted = self.tlb.insert(pcid, at, &t, fetch);
-                if inserted.stale || inserted.full {
-                    bus.flush_engine_tlb();
-                }
-                if inserted.full && bus.wants(EventClass::TLB) {
-                    bus.emit(EventKind::TlbInvalidated(Invalidation::Capacity));
-                }
-                Ok(t.phys)
-            }
-            Err(code) => {
-                if self.tlb.drop_address(pcid, at) {
-                    bus.flush_engine_tlb();
-                }
-                Err(Exception::pf(code, at))
-            }
+        let t = match found.outcome {
+            Ok(t) => t,
+            Err(code) => return Err(self.page_fault(bus, pcid, at, code)),
+        };
+        let inserted = self
+            .tlb
+            .insert(pcid, at, &t, access.kind == AccessKind::Fetch);
+        if inserted.stale || inserted.full {
+            bus.flush_engine_tlb();
         }
+        if inserted.full && bus.wants(EventClass::TLB) {
+            bus.emit(EventKind::TlbInvalidated(Invalidation::Capacity));
+        }
+        Ok(t.phys)
+    }
+
+    /// #PF; what is cached for the address goes (SDM vol. 3, 4.10.4.1).
+    fn page_fault(&mut self, bus: &mut dyn Bus, pcid: u16, at: VirtAddr, code: u32) -> Exception {
+        if self.tlb.drop_address(pcid, at) {
+            bus.flush_engine_tlb();
+        }
+        Exception::pf(code, at)
     }
 
     /// Checks an access of `len` bytes without making it. The address in a #PF is the first
@@ -144,6 +181,11 @@ impl Cpu {
         stack: bool,
     ) -> Result<(), Exception> {
         let len = buf.len() as u64;
+        if in_one_page(at, len) {
+            let phys = self.place(bus, at, access, stack)?;
+            bus.phys_read(phys, buf);
+            return Ok(());
+        }
         let places = self.places(bus, at, len, access, stack)?;
         let mut rest = buf;
         for (i, (piece, n)) in pieces(at, len).enumerate() {
@@ -172,6 +214,11 @@ impl Cpu {
         stack: bool,
     ) -> Result<(), Exception> {
         let len = data.len() as u64;
+        if in_one_page(at, len) {
+            let phys = self.place(bus, at, access, stack)?;
+            bus.phys_write(phys, data);
+            return Ok(());
+        }
         let places = self.places(bus, at, len, access, stack)?;
         let mut rest = data;
         for (i, (piece, n)) in pieces(at, len).enumerate() {
@@ -186,8 +233,21 @@ impl Cpu {
         Ok(())
     }
 
-    /// Checks all of an access; the places of its first two pages.
+    /// The place of an access within one page.
     #[inline]
+    fn place(
+        &mut self,
+        bus: &mut dyn Bus,
+        at: VirtAddr,
+        access: Access,
+        stack: bool,
+    ) -> Result<PhysAddr, Exception> {
+        // A page is canonical as a whole, or not at all.
+        self.check_canonical(at, 1, stack)?;
+        self.translate_canonical(bus, at, access)
+    }
+
+    /// Checks all of an access; the places of its first two pages.
     fn places(
         &mut self,
         bus: &mut dyn Bus,
@@ -267,6 +327,11 @@ typed! {
     read_u16 write_u16 u16 "a word";
     read_u32 write_u32 u32 "a doubleword";
     read_u64 write_u64 u64 "a quadword";
+}
+
+/// Whether an access of at least one byte stays in its page.
+const fn in_one_page(at: VirtAddr, len: u64) -> bool {
+    len != 0 && len <= PAGE_SIZE - (at.0 & (PAGE_SIZE - 1))
 }
 
 /// An access cut at page ends: the first byte and the length of each piece.

@@ -1,8 +1,10 @@
 //! What is taken at a boundary between two instructions, and what holds the rest
 //! (SDM vol. 3, 6.9 "Prioritization of Concurrent Events" and 6.8.3).
 
-use super::InterruptShadow;
-use crate::arch::Knobs;
+use super::debug::instruction_breakpoints;
+use super::{Cpu, InterruptShadow};
+use crate::arch::bits::rflags;
+use crate::arch::{Knobs, VirtAddr};
 use crate::trace::HeldBy;
 
 /// What may be taken at a boundary.
@@ -70,6 +72,27 @@ pub struct Waiting {
     pub shadow: InterruptShadow,
     /// HLT waits: there is no next instruction to break on.
     pub halted: bool,
+}
+
+impl Waiting {
+    /// What waits for `cpu`; the machine knows of interrupts and machine checks.
+    #[must_use]
+    pub fn of(cpu: &Cpu, interrupt: bool, machine_check: bool) -> Self {
+        let r = &cpu.regs;
+        let base = if r.is_64bit() { 0 } else { r.cs().base };
+        let next = VirtAddr(base.wrapping_add(r.rip));
+        Self {
+            machine_check,
+            debug_trap: cpu.pending_db != 0,
+            nmi: cpu.nmi.pending,
+            nmi_blocked: cpu.nmi.blocked,
+            interrupt,
+            interrupt_flag: r.rflags & rflags::IF != 0,
+            instruction_breakpoint: instruction_breakpoints(r, next) != 0,
+            shadow: cpu.shadow,
+            halted: cpu.halted,
+        }
+    }
 }
 
 /// What is taken, and for everything that waits what holds it.

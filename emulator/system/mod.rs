@@ -33,10 +33,16 @@ pub use tlb::{Grant, TlbView, TranslationCache};
 #[cfg(test)]
 mod delivery_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod iret_tests;
 #[cfg(test)]
 mod paging_tests;
 #[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
+mod syscall_tests;
+#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tlb_tests;

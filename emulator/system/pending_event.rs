@@ -72,6 +72,15 @@ impl PendingEvent {
         }
     }
 
+    /// The #DB that the conditions in [`Cpu::pending_db`] make, which it empties.
+    #[must_use]
+    pub fn take_debug_trap(cpu: &mut Cpu) -> Option<Self> {
+        match std::mem::take(&mut cpu.pending_db) {
+            0 => None,
+            bits => Some(Self::debug_trap(bits, cpu.regs.rip)),
+        }
+    }
+
     /// #DB before the instruction at `saved_rip`, for the instruction breakpoints `bits`.
     #[must_use]
     pub const fn instruction_breakpoint(bits: u64, saved_rip: u64) -> Self {

@@ -305,8 +305,7 @@ fn activations_are_bounded() {
     );
 }
 
-/// Row 58's companion: a stop-over of 0.5 us is the budget of a fault and its return; here only
-/// that the state comes back, many times over, with nobody listening.
+/// A fault and its return, many times over with nobody listening, give the state back.
 #[test]
 fn many_faults() {
     let mut rig = Rig::new();
@@ -330,4 +329,26 @@ fn many_faults() {
     };
     assert_eq!(rig.cpu.regs, want);
     assert_eq!(rig.cpu.activations.depth(), 0);
+}
+
+/// What the CPU itself knows of what waits, and the #DB that it hands out once.
+#[test]
+fn waiting_of_a_cpu() {
+    let mut rig = Rig::new();
+    assert_eq!(Waiting::of(&rig.cpu, false, false), Waiting::default());
+    rig.cpu.nmi.pending = true;
+    rig.cpu.nmi.blocked = true;
+    rig.cpu.pending_db = dr6::BS;
+    rig.cpu.regs.rflags |= rflags::IF;
+    rig.cpu.regs.dr[0] = place::CODE;
+    rig.cpu.regs.dr7 |= 1;
+    let want = Waiting {
+        nmi_blocked: true,
+        machine_check: false,
+        ..ALL
+    };
+    assert_eq!(Waiting::of(&rig.cpu, true, false), want);
+    let trap = PendingEvent::take_debug_trap(&mut rig.cpu).unwrap();
+    assert_eq!((trap.dr6, trap.kind), (dr6::BS, EventType::Trap));
+    assert_eq!(PendingEvent::take_debug_trap(&mut rig.cpu), None);
 }

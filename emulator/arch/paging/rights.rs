@@ -37,6 +37,7 @@ impl Rights {
 
 impl PagingContext {
     /// The bits of a #PF error code that tell the access: W/R, U/S, I/D.
+    #[inline]
     #[must_use]
     pub const fn access_code(&self, access: Access) -> u32 {
         let w = match access.kind {
@@ -52,6 +53,7 @@ impl PagingContext {
     }
 
     /// Whether the protection key `key` of a user-mode page forbids the data `access`.
+    #[inline(always)]
     #[must_use]
     const fn key_denies(&self, rights: Rights, key: u8, access: Access) -> bool {
         if !self.pke() || !rights.user || matches!(access.kind, AccessKind::Fetch) {
@@ -64,6 +66,7 @@ impl PagingContext {
     }
 
     /// The error code if `access` is forbidden by `rights` or `key`; `None` if it is allowed.
+    #[inline(always)]
     #[must_use]
     pub const fn denial(&self, rights: Rights, key: u8, access: Access) -> Option<u32> {
         let Rights {
