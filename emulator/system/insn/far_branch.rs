@@ -9,6 +9,7 @@ use crate::arch::tss::rsp_offset;
 use crate::arch::{
     Access, AccessKind, Exception, SegReg, Segment, Selector, Trap, Vector, VirtAddr,
 };
+use crate::system::debug::data_breakpoints;
 use crate::system::iret::{check_code_segment, check_stack_segment, drop_inner_segment};
 use crate::system::{Bus, Cpu};
 
@@ -76,6 +77,7 @@ fn call_inner(
     }
     let new_rsp = rsp.wrapping_sub(32);
     cpu.write(bus, VirtAddr(new_rsp), &bytes, access, true)?;
+    cpu.pending_db |= data_breakpoints(&cpu.regs, VirtAddr(new_rsp), 32, AccessKind::Write);
     cpu.regs.gpr[gpr::RSP] = new_rsp;
     *cpu.regs.segment_mut(SegReg::Ss) = Segment::null(u16::from(target.cpl));
     enter(cpu, cs, target);

@@ -1,7 +1,7 @@
 //! SDM vol. 2, MOV DR; vol. 3, 17.2.
 
-use super::{GP0, Rig, UD};
-use crate::arch::bits::{cr4, dr6, dr7};
+use super::{DATA, GP0, Rig, UD};
+use crate::arch::bits::{cr4, dr6, dr7, rflags};
 use crate::arch::state::gpr;
 use crate::arch::{Exception, Vector};
 
@@ -79,4 +79,57 @@ fn the_engine_asks_again_when_breakpoints_change() {
     assert_eq!(rig.bus.flushes, 1);
     rig.done(TO_DR0);
     assert_eq!(rig.bus.flushes, 1, "nothing has changed");
+}
+
+/// Arms breakpoint 0 at `at`: R/W and LEN fields as given.
+fn armed(at: u64, rw: u64, len: u64) -> Rig {
+    let mut rig = Rig::new();
+    rig.cpu.regs.cr4 |= cr4::DE;
+    rig.cpu.regs.dr[0] = at;
+    rig.cpu.regs.dr7 = dr7::FIXED | 1 | rw << 16 | len << 18;
+    rig
+}
+
+#[test]
+fn accesses_of_microcode_hit_data_breakpoints() {
+    // 8 bytes, writes only: SGDT writes, LGDT reads (SDM vol. 3, 17.2.4).
+    let (sgdt, lgdt): (&[u8], &[u8]) = (&[0x0f, 0x01, 0x07], &[0x0f, 0x01, 0x17]);
+    for (bytes, rw, hit) in [(sgdt, 1, 1), (lgdt, 1, 0), (lgdt, 3, 1), (sgdt, 3, 1)] {
+        let mut rig = armed(DATA + 8, rw, 2);
+        *rig.gpr(gpr::RDI) = DATA;
+        rig.done(bytes);
+        assert_eq!(rig.cpu.pending_db, hit, "{bytes:02x?} R/W {rw}");
+    }
+    // An instruction that faults hits nothing.
+    let mut rig = armed(DATA, 3, 2);
+    *rig.gpr(gpr::RDI) = DATA;
+    rig.poke(DATA + 8, 0x0100);
+    rig.faults(lgdt, GP0);
+    assert_eq!(rig.cpu.pending_db, 0);
+}
+
+#[test]
+fn ports_hit_io_breakpoints_with_de() {
+    for (de, hit) in [(true, 1), (false, 0)] {
+        let mut rig = armed(0x3f8, 2, 0);
+        if !de {
+            rig.cpu.regs.cr4 &= !cr4::DE;
+        }
+        *rig.gpr(gpr::RDX) = 0x3f6;
+        rig.done(&[0xed]);
+        assert_eq!(rig.cpu.pending_db, hit);
+        rig.cpu.pending_db = 0;
+        rig.done(&[0xec]);
+        assert_eq!(rig.cpu.pending_db, 0, "0x3f6 alone");
+    }
+}
+
+#[test]
+fn completion_clears_rf_and_a_fault_does_not() {
+    let mut rig = Rig::new();
+    rig.cpu.regs.rflags |= rflags::RF;
+    *rig.gpr(gpr::RCX) = 0xdead;
+    rig.faults(&[0x0f, 0x32], GP0);
+    rig.done(FROM_DR6);
+    assert_eq!(rig.cpu.regs.rflags & rflags::RF, 0);
 }

@@ -13,6 +13,7 @@ mod data_access;
 mod debug;
 mod far;
 mod flags;
+mod hostile;
 mod intercept;
 mod msr;
 mod near_branch;
