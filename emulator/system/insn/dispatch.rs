@@ -10,7 +10,7 @@ use super::{
     segment_load, segment_query, sysenter, system_segment,
 };
 use crate::arch::bits::rflags;
-use crate::arch::{CpuState, Exception, Trap};
+use crate::arch::{AccessKind, CpuState, Exception, Trap};
 use crate::system::debug::{any_enabled, data_breakpoints, io_breakpoints};
 use crate::system::iret::iret;
 use crate::system::software_interrupt::{SoftwareInterrupt, software_interrupt};
@@ -60,6 +60,13 @@ fn breakpoints(regs: &CpuState, insn: &Instruction, routine: Routine) -> u64 {
     }
     let mut accesses = Vec::new();
     data_accesses(regs, insn, &mut accesses);
+    match routine {
+        // It notes its own.
+        Routine::Iret => accesses.clear(),
+        // Which stack it pushes to depends on the gate.
+        Routine::FarCall => accesses.retain(|a| a.kind == AccessKind::Read),
+        _ => {}
+    }
     let data = accesses.iter().fold(0, |bits, a| {
         bits | data_breakpoints(regs, a.addr, u64::from(a.size), a.kind)
     });

@@ -224,3 +224,27 @@ fn compatibility_mode_uses_segments_and_the_stack_size() {
     expect(&r, &[0xad], &[(0x2_0000 + RSI, 4, Read, false)]);
     expect(&r, &[0x26, 0xad], &[(RSI, 4, Read, false)]);
 }
+
+#[test]
+fn far_transfers_and_iret() {
+    let r = regs();
+    let reads = |count: u64, size: u32| -> Vec<Expected> {
+        (0..count)
+            .map(|i| (RSP + i * u64::from(size), size, Read, true))
+            .collect()
+    };
+    // Always five pops in 64-bit mode.
+    expect(&r, &[0x48, 0xcf], &reads(5, 8));
+    expect(&r, &[0xcf], &reads(5, 4));
+    expect(&r, &[0x48, 0xcb], &reads(2, 8));
+    let call = [
+        (RDI, 10, Read, false),
+        (RSP - 8, 8, Write, true),
+        (RSP - 16, 8, Write, true),
+    ];
+    expect(&r, &[0x48, 0xff, 0x1f], &call);
+    // Delivery makes the pushes of a software interrupt.
+    for bytes in [&[0xcd, 0x80][..], &[0xcc], &[0x0f, 0x05], &[0x0f, 0x34]] {
+        expect(&r, bytes, &[]);
+    }
+}

@@ -4,6 +4,7 @@ use super::{DATA, GP0, Rig, UD};
 use crate::arch::bits::{cr4, dr6, dr7, rflags};
 use crate::arch::state::gpr;
 use crate::arch::{Exception, Vector};
+use crate::system::testing::{place, sel};
 
 const TO_DR0: &[u8] = &[0x0f, 0x23, 0xc0];
 const TO_DR5: &[u8] = &[0x0f, 0x23, 0xe8];
@@ -132,4 +133,30 @@ fn completion_clears_rf_and_a_fault_does_not() {
     rig.faults(&[0x0f, 0x32], GP0);
     rig.done(FROM_DR6);
     assert_eq!(rig.cpu.regs.rflags & rflags::RF, 0);
+}
+
+#[test]
+fn far_transfers_hit_breakpoints_on_the_stack_they_use() {
+    let top = place::KERNEL_STACK;
+    // The saved RIP of a far CALL; the outer RSP of a far RET.
+    let mut rig = armed(top - 16, 1, 2);
+    *rig.gpr(gpr::RDI) = DATA;
+    rig.poke(DATA, 0x1000);
+    rig.poke(DATA + 8, u64::from(sel::KERNEL_CS));
+    rig.run(&[0x48, 0xff, 0x1f]).expect("calls");
+    assert_eq!(rig.cpu.pending_db, 1);
+
+    let mut rig = armed(top - 16, 3, 2);
+    *rig.gpr(gpr::RSP) = top - 32;
+    let frame = [
+        0x1000,
+        u64::from(sel::USER_CS),
+        0x7000,
+        u64::from(sel::USER_SS),
+    ];
+    for (i, value) in frame.into_iter().enumerate() {
+        rig.poke(top - 32 + 8 * i as u64, value);
+    }
+    rig.run(&[0x48, 0xcb]).expect("returns");
+    assert_eq!((rig.cpu.regs.cpl, rig.cpu.pending_db), (3, 1));
 }

@@ -54,6 +54,38 @@ fn ordinary_instructions_run_natively() {
 }
 
 #[test]
+fn what_cpuid_reports_as_native_is_not_intercepted() {
+    use crate::arch::cpuid::cpuid;
+    use crate::arch::{CpuModel, Vendor};
+    let model = CpuModel::of(Vendor::Intel);
+    let (one, seven) = (cpuid(&model, 0, 1, 0), cpuid(&model, 0, 7, 0));
+    let extended = cpuid(&model, 0, 0x8000_0001, 0);
+    // The bit and an instruction of the feature (SDM vol. 2, CPUID).
+    #[rustfmt::skip]
+    let cases: &[(u32, u32, &[u8])] = &[
+        (one.ecx, 0, &[0xf2, 0x0f, 0xd0, 0xc1]),                    // addsubps
+        (one.ecx, 1, &[0x66, 0x0f, 0x3a, 0x44, 0xc1, 0]),           // pclmulqdq
+        (one.ecx, 9, &[0x66, 0x0f, 0x38, 0x1c, 0xc1]),              // pabsb
+        (one.ecx, 13, &[0x48, 0x0f, 0xc7, 0x0f]),                   // cmpxchg16b
+        (one.ecx, 19, &[0x66, 0x0f, 0x38, 0x17, 0xc1]),             // ptest
+        (one.ecx, 20, &[0x66, 0x0f, 0x38, 0x37, 0xc1]),             // pcmpgtq
+        (one.ecx, 22, &[0x0f, 0x38, 0xf0, 0x07]),                   // movbe
+        (one.ecx, 23, &[0xf3, 0x0f, 0xb8, 0xd8]),                   // popcnt
+        (one.ecx, 25, &[0x66, 0x0f, 0x38, 0xdc, 0xc1]),             // aesenc
+        (one.edx, 24, &[0x0f, 0xae, 0x0f]),                         // fxrstor
+        (seven.ebx, 3, &[0xc4, 0xe2, 0x60, 0xf2, 0xc8]),            // andn
+        (seven.ebx, 8, &[0xc4, 0xe2, 0x63, 0xf5, 0xc8]),            // pdep
+        (seven.ebx, 19, &[0x66, 0x0f, 0x38, 0xf6, 0xd8]),           // adcx
+        (extended.ecx, 5, &[0xf3, 0x0f, 0xbd, 0xd8]),               // lzcnt
+        (extended.ecx, 8, &[0x0f, 0x0d, 0x0f]),                     // prefetchw
+    ];
+    for (register, bit, bytes) in cases {
+        assert_ne!(register & 1 << bit, 0, "bit {bit} for {bytes:02x?}");
+        assert!(!intercepted(bytes), "{bytes:02x?}");
+    }
+}
+
+#[test]
 fn native_branches_and_flags_have_a_routine_all_the_same() {
     for code in [
         Code::Retnq,
