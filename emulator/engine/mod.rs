@@ -107,7 +107,7 @@ fn open() -> Result<Unicorn<'static, ()>, EngineError> {
             error,
         })?;
     check_result(
-        unicorn.ctl_set_cpu_model(X86CpuModel::SKYLAKE_SERVER as i32),
+        unicorn.ctl_set_cpu_model(X86CpuModel::ICELAKE_SERVER as i32),
         "set the CPU model",
     )?;
     Ok(unicorn)

@@ -51,3 +51,5 @@ pub fn trap_flag_rule(insn: &iced_x86::Instruction) -> TrapFlag {
         _ => TrapFlag::Before,
     }
 }
+#[cfg(test)]
+mod tests;
