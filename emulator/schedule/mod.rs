@@ -13,6 +13,10 @@
 //! | `every=100`, `every=100,from=5000` | at every 100th instruction |
 //! | `storm=4`, `storm=4,from=main` | up to four NMIs, each as soon as it can be latched |
 //!
+//! An *arrival* at an address (or at an IRET) is a boundary whose next instruction is there. REP
+//! iterations, and a boundary that is looked at again after something was latched there, belong
+//! to the same arrival; control that comes back, from a handler or round a loop, arrives anew.
+//!
 //! `from=` takes an icount, an address or a symbol. An NMI needs no more; the others name what
 //! they inject: `--irq 0x21@at=main`, `--mce @icount=500`,
 //! `--exception page-fault@at=main,ec=0x2,addr=0x1000`.

@@ -5,24 +5,59 @@ use std::io::{self, BufRead, Read};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::event::Event;
+use super::event::{Boundary, Event, EventKind};
 use super::header::{Header, TRACE_MARK, TRACE_VERSION};
+use crate::arch::VirtAddr;
 
 /// Longest line, in bytes, that is read: about 1,000 times the longest event that a run makes.
 pub const MAX_LINE: u64 = 1 << 20;
 
 /// One event with the names that the trace gives its place.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(from = "Fields")]
 pub struct TracedEvent {
     /// The event.
-    #[serde(flatten)]
     pub event: Event,
     /// Its symbol with offset.
-    #[serde(default)]
     pub sym: Option<String>,
     /// Its source line.
-    #[serde(default)]
     pub line: Option<String>,
+}
+
+/// The members of a line. One flattened member instead of [`Event`]'s own two: each costs the
+/// reader a copy of the line.
+#[derive(Deserialize)]
+struct Fields {
+    icount: u64,
+    sub: u32,
+    rip: VirtAddr,
+    cpl: u8,
+    depth: u16,
+    #[serde(default)]
+    sym: Option<String>,
+    #[serde(default)]
+    line: Option<String>,
+    #[serde(flatten)]
+    kind: EventKind,
+}
+
+impl From<Fields> for TracedEvent {
+    fn from(f: Fields) -> Self {
+        Self {
+            event: Event {
+                at: Boundary {
+                    icount: f.icount,
+                    sub: f.sub,
+                },
+                rip: f.rip,
+                cpl: f.cpl,
+                depth: f.depth,
+                kind: f.kind,
+            },
+            sym: f.sym,
+            line: f.line,
+        }
+    }
 }
 
 /// A trace that cannot be read: which file, which line, what is wrong.
@@ -256,7 +291,7 @@ impl<R: BufRead> Iterator for TraceReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{CpuModel, Vendor, VirtAddr};
+    use crate::arch::{CpuModel, Vendor};
     use crate::trace::header::ImageInfo;
     use crate::trace::jsonl::JsonlWriter;
     use crate::trace::samples;
@@ -374,7 +409,7 @@ mod tests {
         for (line, what) in [
             ("", "column 0: EOF"),
             ("{\"icount\":1", "column 11: EOF"),
-            ("{\"icount\":1}", "missing field `rip`"),
+            ("{\"icount\":1}", "missing field `sub`"),
             (
                 r#"{"icount":1,"sub":0,"rip":"0x1","cpl":0,"depth":0,"event":"nmi-rised"}"#,
                 "unknown variant `nmi-rised`",

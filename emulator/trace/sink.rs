@@ -313,6 +313,20 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_device_that_is_full_is_an_error() {
+        let full = File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("/dev/full");
+        let mut w = RecordWriter::file(full);
+        w.record(|b| b.extend_from_slice(b"one\n"))
+            .expect("buffered");
+        assert_eq!(w.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(w.taken(), 0);
+    }
+
+    #[test]
     fn a_file_is_cut_back_by_its_length() {
         let file = tempfile::tempfile().expect("a temporary file");
         let mut w = RecordWriter::file(file);

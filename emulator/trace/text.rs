@@ -3,16 +3,23 @@
 //! One row an event, with more lines below it where there is more to say:
 //!
 //! ```text
-//!    icount.sub CPL place                    what
-//!      1042         main+0x31                NMI raised by the schedule
-//!                                            NMIs are blocked until the next IRET
-//!      1042.1                                NMI#1 delivered to nmi_entry on IST1
-//!                                              frame 0xfffffe0000001fd8  rsp 0xffffffff80010f00 ...
-//!      1047.1       | nmi_entry+0x12         walk: write 0xffffc90000002008: #PF, not present
+//!       512     main+0x31                NMI raised by the schedule
+//!                                        NMIs are blocked until the next IRET
+//!                                        NMI#1 delivered to nmi_entry on IST1
+//!                                          frame 0xfffffe0000001fd8  rsp 0xffffffff80010f00  cs 0x8  ss 0x10
+//!                                          returns to main+0x31 with rflags 0x10246 [RF IF ZF PF]
+//!       517     | nmi_entry+0x12         walk: write 0xffffc90000002008: #PF, not present
+//!               |                          PML4E 0x1c90         0x2063             P W A
+//!               |                          PDPTE 0x2000         0x3007             P W U  (A set)
+//!               |                          PDE   0x3000         0x4067             P W U A
+//!               |                          PTE   0x4010         0x0                not present
+//!               |                        #PF raised: write of 0xffffc90000002008, not present
+//!               |                        #PF#1 (fault) delivered to pf_entry on this stack
 //! ```
 //!
-//! The place is indented by the number of unresumed deliveries. Place and icount are left out
-//! where they are those of the row above. A line is at most [`WIDTH`] columns wide unless the
+//! On the left stand the icount with `.sub`, the CPL when it is not 0, and the place.
+//! The place is indented by the number of unresumed deliveries. All three are left out where
+//! they are those of the row above. A line is at most [`WIDTH`] columns wide unless the
 //! guest's own text, or an instruction's, is longer.
 
 mod delivery;
@@ -24,7 +31,7 @@ mod words;
 
 use std::io::{self, Write};
 
-use super::event::{Boundary, Delivery, Event, EventKind, FrameValues};
+use super::event::{Boundary, Delivery, Event, EventKind, FrameValues, WalkOutcome};
 use super::header::Header;
 use super::sink::{EventSink, RecordWriter};
 use super::symbols::Symbols;
@@ -40,7 +47,9 @@ pub const WIDTH: usize = 110;
 pub struct TextOptions {
     /// ANSI colours. Whether the output is a terminal, and `NO_COLOR`, are for the caller to see.
     pub color: bool,
-    /// Every level of every walk; else only of those that fault, and the levels that changed.
+    /// Walks that succeed too, with the levels that they changed; else only those that fault.
+    pub mapped_walks: bool,
+    /// Every level of every walk.
     pub full_walks: bool,
 }
 
@@ -69,7 +78,12 @@ impl Memory {
         self.pushed.resize(REMEMBERED, None);
         self.pushed[(d.id.serial % REMEMBERED as u64) as usize] = Some(Pushed {
             serial: d.id.serial,
-            frame: d.frame,
+            // Where RIP is: above the error code.
+            frame: VirtAddr(
+                d.frame
+                    .0
+                    .wrapping_add(if d.error_code.is_some() { 8 } else { 0 }),
+            ),
             values: d.pushed,
         });
     }
@@ -105,6 +119,13 @@ impl<'s> TextRenderer<'s> {
 
     /// Appends the event's lines to `out`.
     pub fn render(&mut self, event: &Event, out: &mut Vec<u8>) {
+        if let EventKind::Walk(walk) = &event.kind
+            && matches!(walk.outcome, WalkOutcome::Mapped { .. })
+            && !self.options.mapped_walks
+            && !self.options.full_walks
+        {
+            return;
+        }
         // A delivery's row stands outside the handler that it enters.
         let depth = match event.kind {
             EventKind::Delivered(_) => event.depth.saturating_sub(1),
