@@ -35,7 +35,7 @@ use crate::arch::{AccessKind, PAGE_SIZE, VirtAddr};
 pub(super) const PROBE_BASE: u64 = 0x0100_0000_0000_0000;
 
 /// Iterations of one REP instruction after which the engine gives the machine a look.
-const REP_SLICE: u64 = 1 << 20;
+pub(super) const REP_SLICE: u64 = 1 << 20;
 
 /// Why guest code stopped running.
 #[derive(Clone, Debug)]
@@ -456,6 +456,7 @@ impl HookState {
         };
         let icount = self.icount - u64::from(block.weight - done);
         let (insn, class, may_pass) = (special.insn, special.class, special.may_pass);
+        let alone = block.is_single();
         let at = |why| Halt::At { insn, why };
         if special.breakpoint && self.over != (rip, icount) {
             return self.stop(uc, at(At::Breakpoint));
@@ -473,6 +474,8 @@ impl HookState {
             }
             Some(Class::Alone) if self.stepping => {}
             Some(Class::Alone) => self.stop(uc, at(At::Alone)),
+            // By itself already; hooked for a breakpoint, or because everything is.
+            Some(Class::Rep) if alone => self.flags_seen = Some((rip, read_flags(uc))),
             Some(Class::Rep) => self.stop(uc, at(At::Rep)),
             Some(Class::SelfBranch) => {
                 if self.icount >= self.limit {

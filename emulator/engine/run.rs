@@ -4,7 +4,7 @@ use iced_x86::{FlowControl, Instruction};
 use unicorn_engine_sys::uc_emu_start;
 
 use super::classify::Guard;
-use super::hooks::{At, Halt, NONE, PROBE_BASE, Rep};
+use super::hooks::{At, Halt, NONE, PROBE_BASE, REP_SLICE, Rep};
 use super::source::Source;
 use super::{Engine, cpu_image, layout};
 use crate::arch::bits::rflags;
@@ -125,6 +125,7 @@ impl Engine {
     fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
         // A REP instruction that was begun by a single step: where, and how far it came.
         let mut begun = (0, 0, 0);
+        let trap = regs.rflags & rflags::TF != 0;
         let mut exit = loop {
             if self.state().icount >= options.limit {
                 break Exit {
@@ -132,16 +133,20 @@ impl Engine {
                     rep_iterations: 0,
                 };
             }
-            match self
-                .run_once(regs, options, false)
-                .map(|exit| (exit.cause.clone(), exit))
-            {
-                Some((Cause::BeginRep, _)) => continue,
-                Some((Cause::StepAlone, _)) | None => {}
-                Some((_, exit)) => break exit,
-            }
-            if self.state().icount >= options.limit {
-                continue;
+            // Somebody's code hook is compiled into each instruction: flags are safe in steps alone
+            // (see the module `hooks`).
+            if !self.foreign_hooks {
+                match self
+                    .run_once(regs, options, false)
+                    .map(|exit| (exit.cause.clone(), exit))
+                {
+                    Some((Cause::BeginRep, _)) => continue,
+                    Some((Cause::StepAlone, _)) | None => {}
+                    Some((_, exit)) => break exit,
+                }
+                if self.state().icount >= options.limit {
+                    continue;
+                }
             }
             // The next block would pass the limit, or its instruction wants it: a single step.
             match self.run_once(regs, options, true) {
@@ -149,7 +154,26 @@ impl Engine {
                     cause: Cause::Stepped,
                     rep_iterations,
                 }) => {
-                    begun = (regs.rip, self.state().icount, rep_iterations);
+                    let here = (regs.rip, self.state().icount);
+                    let earlier = if (begun.0, begun.1) == here {
+                        begun.2
+                    } else {
+                        0
+                    };
+                    begun = (here.0, here.1, earlier + rep_iterations);
+                    let cause = if trap {
+                        Cause::Stepped
+                    } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
+                        Cause::Watched
+                    } else if begun.2 >= REP_SLICE {
+                        Cause::RepSlice
+                    } else {
+                        continue;
+                    };
+                    break Exit {
+                        cause,
+                        rep_iterations: 0,
+                    };
                 }
                 Some(exit) => break exit,
                 None => {}
@@ -220,11 +244,12 @@ impl Engine {
         s.current = NONE;
         s.rep = Rep::default();
         s.flags_seen = None;
+        // Not again below: what is translated again later is not where this run begins.
+        s.begin = Some(regs.rip);
         let halt = loop {
             let rip = self.live_rip();
             let s = self.state_mut();
             s.halt = None;
-            s.begin = Some(rip);
             // SAFETY: the engine is live; hooks and RAM outlive the call; `HookState` is not
             // borrowed here while Unicorn's callbacks use it.
             unsafe { uc_emu_start(self.uc, rip, 0, 0, 0) };
@@ -277,6 +302,7 @@ impl Engine {
         // A fault of an instruction that a hook had let run on.
         if let Some((at, flags)) = s.flags_seen
             && at == rip
+            && !matches!(halt, Halt::Exception { vector: 1 })
             && matches!(
                 halt,
                 Halt::Refused { .. } | Halt::Exception { .. } | Halt::Invalid
