@@ -1,3 +1,7 @@
-//! The command line.
+//! The program: words in, exit code out. Everything else is in the library and in `cli`.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main(std::env::args_os())
+}

@@ -200,7 +200,11 @@ struct Fast {
 #[derive(Debug)]
 pub(super) struct BlockCache {
     blocks: Vec<Block>,
-    index: HashMap<(u64, u32), u32, std::hash::BuildHasherDefault<crate::system::page_hash::PageHasher>>,
+    index: HashMap<
+        (u64, u32),
+        u32,
+        std::hash::BuildHasherDefault<crate::system::page_hash::PageHasher>,
+    >,
     fast: Box<[Fast; FAST]>,
     epoch: u32,
 }
