@@ -4,6 +4,7 @@ pub mod arch;
 pub mod device;
 pub mod engine;
 pub mod load;
+pub mod machine;
 pub mod schedule;
 mod suggest;
 pub mod system;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use iretrace::engine::EngineError;
 use iretrace::load::LoadError;
 use iretrace::load::error::printable;
 use iretrace::machine::MachineError;
@@ -77,8 +78,13 @@ impl From<LoadError> for Failure {
 
 impl From<MachineError> for Failure {
     fn from(e: MachineError) -> Self {
+        let MachineError::Engine(engine) = &e;
+        let code = match engine {
+            EngineError::RamSize { .. } | EngineError::OutOfMemory { .. } => ExitCode::BadInput,
+            EngineError::Unicorn { .. } | EngineError::Layout { .. } => ExitCode::Internal,
+        };
         Self {
-            code: ExitCode::BadInput,
+            code,
             message: e.to_string(),
         }
     }

@@ -6,7 +6,7 @@ use iretrace::load::Image;
 use iretrace::machine::MachineConfig;
 use iretrace::schedule::Injection;
 use iretrace::trace::filter::CLASS_NAMES;
-use iretrace::trace::{DEFAULT_CLASSES, EventClass, Header};
+use iretrace::trace::{EventClass, Header};
 use serde_json::{Map, json};
 
 use super::image_args::{ImageArgs, describe};
@@ -27,6 +27,8 @@ pub struct Recipe<'a> {
     pub schedule: &'a [Injection],
     /// What is traced.
     pub events: EventClass,
+    /// `--events` as it was given.
+    pub events_list: Option<&'a str>,
     /// The format.
     pub format: Format,
     /// Walks level by level.
@@ -76,13 +78,10 @@ impl Recipe<'_> {
         for injection in self.schedule {
             push(injection.option(), injection.argument());
         }
-        let usual = if self.verbose {
-            DEFAULT_CLASSES | EventClass::INSN | EventClass::MEM
-        } else {
-            DEFAULT_CLASSES
-        };
-        if full || self.events != usual {
-            push("--events", event_words(self.events));
+        match self.events_list {
+            _ if full => push("--events", event_words(self.events)),
+            Some(list) => push("--events", list.to_owned()),
+            None => {}
         }
         if full {
             push("--format", "jsonl".to_owned());

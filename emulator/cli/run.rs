@@ -63,7 +63,8 @@ pub struct TraceArgs {
     output: Option<PathBuf>,
 
     /// Trace these: nmi, fault, irq, walk, iret, syscall, reg, tlb, io, console, halt, insn, mem,
-    /// default, all; -NAME leaves one out [default: all but io, insn and mem]
+    /// default, all; -NAME leaves one out [default: all but io, insn and mem]. A text shows walks
+    /// that succeed only if the list names walk or all
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     events: Option<String>,
 
@@ -108,6 +109,12 @@ impl TraceArgs {
             classes |= EventClass::INSN | EventClass::MEM;
         }
         Ok(classes)
+    }
+
+    /// Whether walks are asked for by name: then a text shows those that succeed too.
+    fn names_walks(&self) -> bool {
+        let list = self.events.as_deref().unwrap_or_default();
+        list.split(',').any(|w| matches!(w.trim(), "walk" | "all"))
     }
 
     /// Whether there is a trace.
@@ -209,6 +216,7 @@ fn trace_to<W: io::Write + 'static>(
         until: args.machine.until.as_ref(),
         schedule: &session.schedule,
         events,
+        events_list: args.trace.events.as_deref(),
         format: args.trace.format,
         verbose: args.trace.verbose,
     }
@@ -219,6 +227,7 @@ fn trace_to<W: io::Write + 'static>(
         Format::Text => {
             let options = TextOptions {
                 color: args.trace.color.wanted(args.trace.output.is_some()),
+                mapped_walks: args.trace.names_walks(),
                 full_walks: args.trace.verbose,
             };
             let mut writer = TextWriter::new(out, symbols, options);

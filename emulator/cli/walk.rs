@@ -102,6 +102,7 @@ fn show(args: &WalkArgs, session: &Session, at: VirtAddr) -> String {
     };
     let options = TextOptions {
         color: args.color.wanted(false),
+        mapped_walks: true,
         full_walks: true,
     };
     let mut text = Vec::new();

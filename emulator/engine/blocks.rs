@@ -41,6 +41,7 @@ pub(super) struct Block {
     pub(super) size: u32,
     /// Physical pages of its first and last byte.
     pub(super) pages: [u64; 2],
+    pub(super) bytes: Box<[u8]>,
     /// Offset of each instruction, and whether it writes memory.
     pub(super) insns: Box<[(u16, bool)]>,
     pub(super) specials: Box<[Special]>,
@@ -109,6 +110,7 @@ impl Block {
             start,
             size: bytes.len() as u32,
             pages,
+            bytes: bytes.into(),
             insns: insns.into(),
             specials: specials.into(),
             weight,

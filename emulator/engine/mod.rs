@@ -107,7 +107,7 @@ fn open() -> Result<Unicorn<'static, ()>, EngineError> {
             error,
         })?;
     check_result(
-        unicorn.ctl_set_cpu_model(X86CpuModel::SKYLAKE_SERVER as i32),
+        unicorn.ctl_set_cpu_model(X86CpuModel::ICELAKE_SERVER as i32),
         "set the CPU model",
     )?;
     Ok(unicorn)
@@ -293,6 +293,14 @@ impl Engine {
             self.state_mut().breakpoints = addresses;
             self.forget_code();
         }
+    }
+
+    /// Stops ([`Cause::Watched`]) where a block is about to begin at one of these addresses: where
+    /// control arrives there by a branch or a return.
+    pub fn set_watch(&mut self, addresses: impl Iterator<Item = u64>) {
+        let watch = &mut self.state_mut().watch;
+        watch.clear();
+        watch.extend(addresses);
     }
 
     /// Data accesses to these linear pages always stop ([`Cause::Data`]).
