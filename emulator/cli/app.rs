@@ -78,12 +78,19 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> std::process::ExitCode
 }
 
 fn dispatch(words: Vec<OsString>) -> ExitCode {
-    let parsed = App::parser()
+    let parser = App::parser();
+    let command = words.iter().skip(1).find_map(|word| {
+        let word = word.to_str()?;
+        parser
+            .find_subcommand(word)
+            .map(|c| c.get_name().to_owned())
+    });
+    let parsed = parser
         .try_get_matches_from(words)
         .and_then(|matches| App::from_arg_matches(&matches));
     let result = match parsed {
         Ok(app) => app.command.execute(),
-        Err(e) => not_a_command(&e),
+        Err(e) => not_a_command(&e, command.as_deref()),
     };
     result.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
@@ -94,7 +101,7 @@ fn dispatch(words: Vec<OsString>) -> ExitCode {
 }
 
 /// Help and version go to standard output; anything else is bad usage.
-fn not_a_command(e: &clap::Error) -> Result<ExitCode, Failure> {
+fn not_a_command(e: &clap::Error, command: Option<&str>) -> Result<ExitCode, Failure> {
     match e.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             e.print()
@@ -107,7 +114,7 @@ fn not_a_command(e: &clap::Error) -> Result<ExitCode, Failure> {
             let _ = e.print();
             Ok(ExitCode::Usage)
         }
-        _ => Err(Failure::usage(usage_line(e))),
+        _ => Err(Failure::usage(usage_line(e, command))),
     }
 }
 

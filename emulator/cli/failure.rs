@@ -108,26 +108,17 @@ impl From<FilterError> for Failure {
     }
 }
 
-/// What the parser of the command line says, on one line: `unexpected argument '--foo' found;
-/// tip: …; see 'iretrace run --help'`.
-pub fn usage_line(error: &clap::Error) -> String {
+/// What the parser of the command line says of `words`, on one line: `unexpected argument '--foo'
+/// found; tip: ...; see 'iretrace run --help'`.
+pub fn usage_line(error: &clap::Error, command: Option<&str>) -> String {
     let text = error.to_string();
-    let (what, rest) = text.split_once("Usage:").unwrap_or((&text, ""));
+    let what = text.split("Usage:").next().unwrap_or_default();
     let what = what.strip_prefix("error:").unwrap_or(what);
     let paragraphs: Vec<String> = what
         .split("\n\n")
         .map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "))
         .filter(|p| !p.is_empty() && !p.starts_with("For more information"))
         .collect();
-    let command: Vec<&str> = rest
-        .split_whitespace()
-        .take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
-        .filter(|w| !w.starts_with('-'))
-        .collect();
-    let command = if command.is_empty() {
-        "iretrace".to_owned()
-    } else {
-        command.join(" ")
-    };
-    format!("{}; see '{command} --help'", paragraphs.join("; "))
+    let command = command.map(|c| format!(" {c}")).unwrap_or_default();
+    format!("{}; see 'iretrace{command} --help'", paragraphs.join("; "))
 }

@@ -21,6 +21,7 @@ use super::output::{self, Color};
 use super::reproduce::Recipe;
 use super::schedule_args::ScheduleArgs;
 use super::session::Session;
+use super::talk;
 
 /// Run an image, and trace its faults, NMIs and returns
 #[derive(Debug, clap::Args)]
@@ -161,25 +162,28 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::of_stop(&stop))
 }
 
-/// What became of the trace. That the guest needs what is not modelled is said first.
+/// What became of the trace. An end that goes before a failed output is not hidden by it.
 fn output_result(
     args: &RunArgs,
     stop: &StopReason,
     finished: io::Result<()>,
 ) -> Result<(), Failure> {
-    let error = match (stop, finished) {
-        (StopReason::NotModelled { .. }, _) | (_, Ok(())) => None,
-        (_, Err(e)) => Some(e),
+    let error = match (finished, stop) {
+        (_, StopReason::OutputFailed { error, text }) => io::Error::new(*error, text.clone()),
+        (Err(e), _) => e,
+        (Ok(()), _) => return Ok(()),
     };
-    let error = match (error, stop) {
-        (None, StopReason::OutputFailed { error, .. }) => Some(io::Error::from(*error)),
-        (error, _) => error,
+    let failure = match &args.trace.output {
+        Some(path) => Failure::output_file(path, &error),
+        None => Failure::stdout(&error),
     };
-    match (error, &args.trace.output) {
-        (None, _) => Ok(()),
-        (Some(e), Some(path)) => Err(Failure::output_file(path, &e)),
-        (Some(e), None) => Err(Failure::stdout(&e)),
+    if ExitCode::of_stop(stop) >= ExitCode::OutputFailed {
+        return Err(failure);
     }
+    if !failure.message.is_empty() {
+        talk::note(&failure.message);
+    }
+    Ok(())
 }
 
 /// Opens the trace and writes its header.

@@ -21,7 +21,8 @@ Examples:
   iretrace walk kernel.elf 0xffffc90000000000 --access write --until nmi_entry
   iretrace walk @user-mode 0x400000 --access fetch --user --until icount=5k
 
-The walk uses the page tables as they are in memory then, and sets neither A nor D. Without
+The walk uses the page tables as they are in memory then. It says which A and D bits such an access
+sets, but sets none. Without
 --until nothing runs. The exit code is 0 whether or not the walk faults; it is that of the run if
 the run ended before --until was reached.")]
 pub struct WalkArgs {

@@ -53,7 +53,8 @@ pub fn dump(view: View<'_>, out: &mut String) {
 }
 
 fn row(out: &mut String, name: &str, value: u64, words: &str) {
-    let _ = writeln!(out, "  {name:<15} {value:016x} {words}");
+    let line = format!("  {name:<15} {value:016x} {words}");
+    let _ = writeln!(out, "{}", line.trim_end());
 }
 
 fn segments(r: &CpuState, out: &mut String) {
