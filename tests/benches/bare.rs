@@ -51,8 +51,7 @@ impl Bare {
         self.unicorn.reg_write(register, value).expect("a register");
     }
 
-    /// Runs from `begin` to one of the exits: they are part of what is translated, so they are set
-    /// once, before the first run.
+    /// Runs from `begin` to a HLT.
     fn go_on(&mut self, begin: u64) -> Result<(), uc_error> {
         self.unicorn.emu_start(begin, 0, 0, 0)
     }
@@ -83,9 +82,12 @@ impl Bare {
         self.set(RDX, 0);
         self.set(RDI, guest::DATA);
         self.set(RSP, guest::STACK);
-        self.unicorn
-            .ctl_set_exits(&[guest::INVLPG, guest::IRETQ])
-            .expect("exits");
+        // Exits would do too, but Unicorn translates anew what ends at one.
+        for at in [guest::INVLPG, guest::IRETQ] {
+            self.unicorn
+                .mem_write(at, &[0xf4]) // hlt
+                .expect("the code is RAM");
+        }
         self.absent();
         let mut from = guest::TOUCH;
         for _ in 0..code.faults {

@@ -80,8 +80,8 @@ pub const LOOPS: &[(&str, Loop)] = &[
 ];
 
 /// The loop of `programs/page-fault-loop.S`: RBX = [`PAGE`], RCX = faults, RDI = [`DATA`] in place
-/// of the page's entry. Where the program has INVLPG and IRETQ, whoever runs it stops and does
-/// what they would do.
+/// of the page's entry. Whoever runs it stops at INVLPG and IRETQ and does what they would
+/// do.
 pub const FAULTS: &[u8] = &[
     0x48, 0x89, 0x0b, //                            again: mov  [rbx], rcx
     0x48, 0xc7, 0x07, 0x00, 0x00, 0x00, 0x00, //           mov  qword ptr [rdi], 0
