@@ -7,7 +7,7 @@
 #     INT 0x20           by the timer; at after_sti_hlt
 #     IRET               to after_sti_hlt
 #     CLI, HLT           halted
-#     NMI#1              by the timer; at after_cli_hlt, on IST1
+#     NMI#1              by the watchdog; at after_cli_hlt, on IST1
 #     IRET               to after_cli_hlt
 #
 # It ends there. Success: each came when it should, and found the processor halted.

@@ -4,10 +4,10 @@
 # NMIs, interrupts and debug traps for one instruction (SDM vol. 3, "Masking Exceptions and Interrupts When Switching
 # Stacks"). In 64-bit mode SS hardly matters any more, but the shadow is still there.
 #
-#     NOP         at no_shadow; as it retires, an NMI is raised
+#     NOP         at no_shadow; as it retires, the watchdog raises an NMI
 #     NMI#1       at after_nop: at once
 #     IRET        to after_nop
-#     MOV SS      at load_ss; as it retires, an NMI is raised, and latched: held by the shadow
+#     MOV SS      at load_ss; as it retires, the watchdog raises an NMI, and it is latched: held by the shadow
 #     MOV RSP     at load_rsp
 #     NMI#2       at switched, on IST1; the saved RSP is the new one, other_stack_top
 #     IRET        to switched

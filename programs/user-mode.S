@@ -6,7 +6,8 @@
 #
 #     SWAPGS, IRET     to user_start, CPL 3
 #     SYSCALL          to entry_syscall
-#     NMI#1            at entry_syscall, from CPL 0, on IST1; the saved RSP is user_stack_top, GS.base is USER_GS
+#     NMI#1            by the watchdog; at entry_syscall, from CPL 0, on IST1; the saved RSP is user_stack_top,
+#                      GS.base is USER_GS
 #     SWAPGS, SWAPGS   in the handler
 #     IRET             to entry_syscall
 #     SWAPGS           the gap ends two instructions later

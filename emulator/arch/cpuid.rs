@@ -51,6 +51,7 @@ const ALWAYS: fn(&CpuModel, u64) -> bool = |_, _| true;
 #[rustfmt::skip]
 const BITS: &[Bit] = &[
     (1, Ecx, 0, ALWAYS),                                          // SSE3
+    (1, Ecx, 1, ALWAYS),                                          // PCLMULQDQ
     (1, Ecx, 9, ALWAYS),                                          // SSSE3
     (1, Ecx, 13, ALWAYS),                                         // CMPXCHG16B
     (1, Ecx, 17, |m, _| m.features.pcid),
@@ -59,6 +60,7 @@ const BITS: &[Bit] = &[
     (1, Ecx, 21, |m, _| m.features.x2apic),
     (1, Ecx, 22, ALWAYS),                                         // MOVBE
     (1, Ecx, 23, ALWAYS),                                         // POPCNT
+    (1, Ecx, 25, ALWAYS),                                         // AES
     (1, Ecx, 27, |_, cr4| cr4 & cr4::OSXSAVE != 0),
     (1, Ecx, 30, |m, _| m.features.rdrand),
     (1, Edx, 0, ALWAYS),                                          // FPU
@@ -84,9 +86,12 @@ const BITS: &[Bit] = &[
     (6, Eax, 2, ALWAYS),                                          // the APIC timer always runs
     (7, Ebx, 0, |m, _| m.features.fsgsbase),
     (7, Ebx, 1, ALWAYS),                                          // IA32_TSC_ADJUST
+    (7, Ebx, 3, ALWAYS),                                          // BMI1
     (7, Ebx, 7, |m, _| m.features.smep),
+    (7, Ebx, 8, ALWAYS),                                          // BMI2
     (7, Ebx, 10, |m, _| m.features.invpcid),
     (7, Ebx, 18, |m, _| m.features.rdseed),
+    (7, Ebx, 19, ALWAYS),                                         // ADCX, ADOX
     (7, Ebx, 20, |m, _| m.features.smap),
     (7, Ebx, 23, ALWAYS),                                         // CLFLUSHOPT
     (7, Ebx, 24, ALWAYS),                                         // CLWB
@@ -95,6 +100,7 @@ const BITS: &[Bit] = &[
     (7, Ecx, 4, |_, cr4| cr4 & cr4::PKE != 0),                    // OSPKE
     (7, Ecx, 16, |m, _| m.features.la57),
     (0x8000_0001, Ecx, 0, ALWAYS),                                // LAHF, SAHF
+    (0x8000_0001, Ecx, 5, ALWAYS),                                // LZCNT
     (0x8000_0001, Ecx, 8, ALWAYS),                                // PREFETCHW
     (0x8000_0001, Edx, 11, |m, _| m.features.syscall),
     (0x8000_0001, Edx, 20, |m, _| m.features.nx),

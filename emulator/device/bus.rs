@@ -10,6 +10,7 @@ use super::post::PostPort;
 use super::snapshot::{DeviceState, ForeignState};
 use super::traits::{Device, DeviceContext};
 use super::uart16550::Uart16550;
+use super::watchdog::Watchdog;
 use crate::arch::PhysAddr;
 
 /// What a read gives where nothing answers: ones in the low `size` bytes.
@@ -72,7 +73,8 @@ impl DeviceBus {
         }
     }
 
-    /// The devices of the default machine: local APIC, COM1, debug console, debug exit, POST port.
+    /// The devices of the default machine: local APIC, COM1, debug console, debug exit, POST port,
+    /// watchdog.
     #[must_use]
     pub fn pc(lapic: LapicConfig) -> Self {
         // They claim different ports, so `add`'s check is not needed.
@@ -83,6 +85,7 @@ impl DeviceBus {
                 Box::new(DebugConsole::default()),
                 Box::new(DebugExit::default()),
                 Box::new(PostPort::default()),
+                Box::new(Watchdog::default()),
             ],
         }
     }

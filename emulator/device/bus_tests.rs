@@ -11,10 +11,10 @@ fn config() -> LapicConfig {
     LapicConfig::of(&CpuModel::of(Vendor::Intel))
 }
 
-/// The default machine and a watchdog at ports 0x600 and memory 0xfed00000.
+/// The default machine and a second watchdog at ports 0x600 and memory 0xfed00000.
 fn bus() -> DeviceBus {
     let mut bus = DeviceBus::pc(config());
-    let dog = Watchdog::new(0x600, PhysAddr(0xfed0_0000));
+    let dog = Watchdog::new(0x600).with_memory(PhysAddr(0xfed0_0000));
     assert_eq!(bus.add(Box::new(dog)), Ok(()));
     bus
 }
@@ -42,7 +42,8 @@ fn the_default_devices_do_not_collide() {
     for device in DeviceBus::pc(config()).devices {
         assert_eq!(one_by_one.add(device), Ok(()));
     }
-    let owners = [0x80, 0xe9, 0xf4, 0xf7, 0x3f8, 0x3ff].map(|port| one_by_one.port_owner(port, 1));
+    let owners = [0x80, 0xe9, 0xf4, 0xf7, 0x3f8, 0x3ff, 0x5f0, 0x5f3]
+        .map(|port| one_by_one.port_owner(port, 1));
     let names = [
         "post",
         "debugcon",
@@ -50,6 +51,8 @@ fn the_default_devices_do_not_collide() {
         "debug-exit",
         "serial",
         "serial",
+        "watchdog",
+        "watchdog",
     ];
     assert_eq!(owners, names.map(Some));
 }
@@ -106,15 +109,15 @@ fn values_are_cut_to_the_size() {
 #[test]
 fn a_second_claim_is_refused() {
     let mut bus = bus();
-    let ports = bus
-        .add(Box::new(Watchdog::new(0x3fc, PhysAddr(0))))
-        .unwrap_err();
+    let ports = bus.add(Box::new(Watchdog::new(0x3fc))).unwrap_err();
     assert_eq!(
         ports.to_string(),
         "device `watchdog` claims port 0x3fc, which `serial` has already"
     );
     let memory = bus
-        .add(Box::new(Watchdog::new(0x700, PhysAddr(0xfee0_0fff))))
+        .add(Box::new(
+            Watchdog::new(0x700).with_memory(PhysAddr(0xfee0_0fff)),
+        ))
         .unwrap_err();
     assert_eq!(memory.what, "memory at 0xfee00fff");
     assert_eq!((memory.owner, bus.port_owner(0x700, 1)), ("lapic", None));
@@ -162,6 +165,18 @@ fn the_earliest_deadline_is_first_and_only_who_is_due_ticks() {
 }
 
 #[test]
+fn the_watchdog_of_the_default_machine_raises_an_nmi_exactly() {
+    let mut bus = DeviceBus::pc(config());
+    // As `out dx, eax` with EAX = 1 + 4 that begins at the boundary 100: it ends at 101, and the
+    // fourth instruction after it at 105.
+    let (done, _) = with(&mut bus, 100, |bus, ctx| bus.port_write(0x5f0, 4, 5, ctx));
+    assert_eq!((done, bus.next_deadline()), (Some(()), Some(105)));
+    let ((), early) = with(&mut bus, 104, DeviceBus::tick);
+    let ((), due) = with(&mut bus, 105, DeviceBus::tick);
+    assert_eq!((early, due), (vec![], vec![Signal::Nmi(Source::Device)]));
+}
+
+#[test]
 fn devices_are_found_by_type() {
     let mut bus = bus();
     bus.device_mut::<Uart16550>().unwrap().type_in(b"k");
@@ -193,7 +208,7 @@ proptest! {
     #[test]
     fn any_guest(
         steps in prop::collection::vec(
-            (any::<bool>(), prop_oneof![any::<u16>(), 0x3f0u16..0x400, 0x80u16..0x100, 0x5ffu16..0x605], any::<u8>(), any::<u32>()),
+            (any::<bool>(), prop_oneof![any::<u16>(), 0x3f0u16..0x400, 0x80u16..0x100, 0x5efu16..0x605], any::<u8>(), any::<u32>()),
             0..300,
         ),
         split in 0usize..300,

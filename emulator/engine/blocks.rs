@@ -41,6 +41,7 @@ pub(super) struct Block {
     pub(super) size: u32,
     /// Physical pages of its first and last byte.
     pub(super) pages: [u64; 2],
+    pub(super) bytes: Box<[u8]>,
     /// Offset of each instruction, and whether it writes memory.
     pub(super) insns: Box<[(u16, bool)]>,
     pub(super) specials: Box<[Special]>,
@@ -109,6 +110,7 @@ impl Block {
             start,
             size: bytes.len() as u32,
             pages,
+            bytes: bytes.into(),
             insns: insns.into(),
             specials: specials.into(),
             weight,
@@ -200,7 +202,11 @@ struct Fast {
 #[derive(Debug)]
 pub(super) struct BlockCache {
     blocks: Vec<Block>,
-    index: HashMap<(u64, u32), u32, std::hash::BuildHasherDefault<crate::system::page_hash::PageHasher>>,
+    index: HashMap<
+        (u64, u32),
+        u32,
+        std::hash::BuildHasherDefault<crate::system::page_hash::PageHasher>,
+    >,
     fast: Box<[Fast; FAST]>,
     epoch: u32,
 }

@@ -56,6 +56,8 @@ pub(super) enum Halt {
     Refused { page: u64, kind: AccessKind },
     /// A REP instruction is to be begun by itself.
     Rep,
+    /// A block is about to begin at a watched address.
+    Watched,
     /// POPF has been executed, and somebody wants to know IF.
     Flags,
     /// One REP instruction has run for long.
@@ -170,6 +172,8 @@ pub(super) struct HookState {
     pub(super) watch_flags: bool,
     /// A breakpoint at this address, before anything has retired, has been seen already.
     pub(super) over: (u64, u64),
+    /// Linear addresses at which a block that begins there stops.
+    pub(super) watch: Vec<u64>,
     /// Linear pages whose data accesses always stop.
     pub(super) denied: Vec<u64>,
     /// A linear page that stands for a scratch page, for one instruction.
@@ -214,6 +218,7 @@ impl HookState {
             flags_seen: None,
             watch_flags: false,
             over: (0, 0),
+            watch: Vec::new(),
             denied: Vec::new(),
             overlay: None,
             probing: false,
@@ -305,11 +310,16 @@ impl HookState {
         };
         for (n, (offset, _)) in block.insns.iter().enumerate() {
             let at = block.start.wrapping_add((*offset).into());
+            let end = block
+                .insns
+                .get(n + 1)
+                .map_or(block.bytes.len(), |i| i.0.into());
+            let bytes = &block.bytes[usize::from(*offset)..end];
             if at == rip {
                 break;
             }
             // SAFETY: as in `source`.
-            unsafe { &mut *source }.instruction(VirtAddr(at), self.block_base + n as u64);
+            unsafe { &mut *source }.instruction(VirtAddr(at), bytes, self.block_base + n as u64);
         }
         self.current = NONE;
     }
@@ -378,6 +388,10 @@ impl HookState {
             self.current = NONE;
             return self.stop(uc, Halt::BeforeBlock);
         }
+        if !self.watch.is_empty() && begin != Some(start) && self.watch.contains(&start) {
+            self.current = NONE;
+            return self.stop(uc, Halt::Watched);
+        }
         if self.watch_flags
             && self
                 .blocks
@@ -415,7 +429,7 @@ impl HookState {
             return false;
         }
         self.rep.looks += 1;
-        if self.rep.looks % REP_SLICE == 0 && !self.stepping {
+        if self.rep.looks.is_multiple_of(REP_SLICE) && !self.stepping {
             self.stop(uc, Halt::RepSlice);
         }
         true
@@ -545,15 +559,15 @@ impl HookState {
         }
         let mut perms = Prot(0);
         if grant.read {
-            perms = perms | Prot::READ;
+            perms |= Prot::READ;
         }
         if grant.exec {
-            perms = perms | Prot::EXEC;
+            perms |= Prot::EXEC;
         }
         // With old contents being kept, a page must ask before its first write.
         if grant.write && (kind == AccessKind::Write || !self.ram.keeps_undo()) {
             self.ram.note_write(grant.phys.0);
-            perms = perms | Prot::WRITE;
+            perms |= Prot::WRITE;
         }
         if self.denied.contains(&page) {
             perms = Prot::EXEC;

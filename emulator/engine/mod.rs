@@ -107,7 +107,7 @@ fn open() -> Result<Unicorn<'static, ()>, EngineError> {
             error,
         })?;
     check_result(
-        unicorn.ctl_set_cpu_model(X86CpuModel::SKYLAKE_SERVER as i32),
+        unicorn.ctl_set_cpu_model(X86CpuModel::ICELAKE_SERVER as i32),
         "set the CPU model",
     )?;
     Ok(unicorn)
@@ -136,9 +136,9 @@ impl Engine {
         )?;
         check_result(unicorn.ctl_exits_enable(), "run without an end address")?;
         let ram = Ram::new(ram_size)?;
-        // SAFETY: the memory is page-aligned, of this size, and outlives the engine (dropped after
-        // `uc_close` in `Drop`).
         check(
+            // SAFETY: the memory is page-aligned, of this size, and outlives the engine (dropped after
+            // `uc_close` in `Drop`).
             unsafe { uc_mem_map_ptr(uc, 0, ram.len(), 7, ram.host_base().cast()) },
             "map the RAM",
         )?;
@@ -147,8 +147,8 @@ impl Engine {
         if scratch.is_null() {
             return Err(EngineError::OutOfMemory { size: PAGE_SIZE });
         }
-        // SAFETY: as for the RAM.
         check(
+            // SAFETY: as for the RAM.
             unsafe { uc_mem_map_ptr(uc, SCRATCH, PAGE_SIZE, 3, scratch.cast()) },
             "map the scratch page",
         )?;
@@ -293,6 +293,14 @@ impl Engine {
             self.state_mut().breakpoints = addresses;
             self.forget_code();
         }
+    }
+
+    /// Stops ([`Cause::Watched`]) where a block is about to begin at one of these addresses: where
+    /// control arrives there by a branch or a return.
+    pub fn set_watch(&mut self, addresses: impl Iterator<Item = u64>) {
+        let watch = &mut self.state_mut().watch;
+        watch.clear();
+        watch.extend(addresses);
     }
 
     /// Data accesses to these linear pages always stop ([`Cause::Data`]).

@@ -24,7 +24,7 @@ pub struct RunOptions {
     pub over_breakpoint: bool,
     /// POPF stops: an interrupt waits for IF.
     pub watch_flags: bool,
-    /// Call [`Source::instruction`] before each instruction.
+    /// Call [`Source::instruction`] for each instruction.
     pub trace: bool,
 }
 
@@ -66,6 +66,8 @@ pub enum Cause {
     NonCanonicalTarget(Instruction),
     /// POPF has retired, and [`RunOptions::watch_flags`] asked for that.
     Flags,
+    /// Control is about to begin a block at a watched address.
+    Watched,
     /// Inside the engine only: a REP instruction comes, and is begun by itself.
     #[doc(hidden)]
     BeginRep,
@@ -256,6 +258,7 @@ impl Engine {
             // Control had reached the end of its block.
             Halt::Rep
             | Halt::Flags
+            | Halt::Watched
             | Halt::Refused {
                 kind: AccessKind::Fetch,
                 ..
@@ -298,6 +301,7 @@ impl Engine {
             Halt::Rep | Halt::At { why: At::Rep, .. } => Cause::BeginRep,
             Halt::At { why: At::Alone, .. } => Cause::StepAlone,
             Halt::Flags => Cause::Flags,
+            Halt::Watched => Cause::Watched,
             Halt::Limit => Cause::Limit,
             Halt::RepSlice => Cause::RepSlice,
             Halt::At {

@@ -21,7 +21,10 @@ pub trait Source {
     /// cached; never walks. `None`, or too little: the engine stops, and the rules decide.
     fn grant(&self, page: VirtAddr, cpl: u8, ac: bool) -> Option<Grant>;
 
-    /// Called before each instruction where [`RunOptions::trace`](super::RunOptions) is set: its
-    /// address, and how many instructions have retired.
-    fn instruction(&mut self, _rip: VirtAddr, _icount: u64) {}
+    /// Called for each instruction that has been executed natively, in order, where
+    /// [`RunOptions::trace`](super::RunOptions) is set: its address, its bytes, and how many
+    /// instructions had retired before it.
+    fn instruction(&mut self, rip: VirtAddr, bytes: &[u8], icount: u64) {
+        let _ = (rip, bytes, icount);
+    }
 }

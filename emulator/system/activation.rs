@@ -40,6 +40,15 @@ impl Activation {
         self.frame.0.wrapping_add(self.len as u64)
     }
 
+    /// Whether it was taken on an IST stack that was in use: then its handler can come to the
+    /// interrupted RIP with the interrupted RSP by running the same code again, so only IRET tells
+    /// that it has been resumed.
+    const fn reuses_stack(&self) -> bool {
+        const REACH: u64 = 64 << 10;
+        self.top().wrapping_sub(self.context.rsp.0).wrapping_sub(1) < REACH
+            && self.frame.0 > self.context.rsp.0
+    }
+
     /// Whether control at `rip`, `cs`, `rsp` is its interrupted context.
     fn is_resumed_at(&self, rip: u64, cs: u64, rsp: u64) -> bool {
         let c = &self.context;
@@ -273,8 +282,9 @@ impl Activations {
         while i > 0 {
             i -= 1;
             let a = &self.open[i];
-            let same_ss = ss.is_none_or(|ss| a.context.ss.0 as u16 == ss);
-            if a.is_resumed_at(rip, cs, rsp) && same_ss {
+            // Without IRET: not where the handler's own stack runs over the interrupted one.
+            let plausible = ss.is_none_or(|ss| a.context.ss.0 as u16 == ss && !a.reuses_stack());
+            if a.is_resumed_at(rip, cs, rsp) && plausible {
                 newest = newest.or(Some(a.id));
                 if preferred == Some(a.id) {
                     named = preferred;

@@ -31,7 +31,7 @@ mod words;
 
 use std::io::{self, Write};
 
-use super::event::{Boundary, Delivery, Event, EventKind, FrameValues};
+use super::event::{Boundary, Delivery, Event, EventKind, FrameValues, WalkOutcome};
 use super::header::Header;
 use super::sink::{EventSink, RecordWriter};
 use super::symbols::Symbols;
@@ -47,7 +47,9 @@ pub const WIDTH: usize = 110;
 pub struct TextOptions {
     /// ANSI colours. Whether the output is a terminal, and `NO_COLOR`, are for the caller to see.
     pub color: bool,
-    /// Every level of every walk; else only of those that fault, and the levels that changed.
+    /// Walks that succeed too, with the levels that they changed; else only those that fault.
+    pub mapped_walks: bool,
+    /// Every level of every walk.
     pub full_walks: bool,
 }
 
@@ -76,7 +78,12 @@ impl Memory {
         self.pushed.resize(REMEMBERED, None);
         self.pushed[(d.id.serial % REMEMBERED as u64) as usize] = Some(Pushed {
             serial: d.id.serial,
-            frame: d.frame,
+            // Where RIP is: above the error code.
+            frame: VirtAddr(
+                d.frame
+                    .0
+                    .wrapping_add(if d.error_code.is_some() { 8 } else { 0 }),
+            ),
             values: d.pushed,
         });
     }
@@ -112,6 +119,13 @@ impl<'s> TextRenderer<'s> {
 
     /// Appends the event's lines to `out`.
     pub fn render(&mut self, event: &Event, out: &mut Vec<u8>) {
+        if let EventKind::Walk(walk) = &event.kind
+            && matches!(walk.outcome, WalkOutcome::Mapped { .. })
+            && !self.options.mapped_walks
+            && !self.options.full_walks
+        {
+            return;
+        }
         // A delivery's row stands outside the handler that it enters.
         let depth = match event.kind {
             EventKind::Delivered(_) => event.depth.saturating_sub(1),

@@ -35,7 +35,7 @@ impl Source for Pages {
         })
     }
 
-    fn instruction(&mut self, rip: VirtAddr, icount: u64) {
+    fn instruction(&mut self, rip: VirtAddr, _bytes: &[u8], icount: u64) {
         self.instructions.push((rip.0, icount));
     }
 }

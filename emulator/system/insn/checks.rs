@@ -4,6 +4,8 @@ use crate::arch::bits::cr4;
 use crate::arch::{CpuState, Exception, VirtAddr};
 use crate::system::Cpu;
 
+/// Privileged instructions.
+///
 /// # Errors
 /// #GP(0) unless CPL is 0.
 pub fn require_cpl0(regs: &CpuState) -> Result<(), Exception> {
@@ -14,6 +16,8 @@ pub fn require_cpl0(regs: &CpuState) -> Result<(), Exception> {
     }
 }
 
+/// What must hold for the opcode to be defined.
+///
 /// # Errors
 /// #UD unless `condition`.
 pub fn require_defined(condition: bool) -> Result<(), Exception> {
@@ -24,6 +28,8 @@ pub fn require_defined(condition: bool) -> Result<(), Exception> {
     }
 }
 
+/// A general-protection check.
+///
 /// # Errors
 /// #GP(`code`) unless `condition`.
 pub fn require(condition: bool, code: u32) -> Result<(), Exception> {

@@ -6,7 +6,8 @@ use super::checks::{require, require_cpl0};
 use super::control::control_written;
 use super::operand::{register, set_register};
 use crate::arch::bits::{cr4, dr6, dr7};
-use crate::arch::{Exception, Trap, Vector};
+use crate::arch::{Exception, Trap};
+use crate::system::debug::general_detect;
 use crate::system::{Bus, Cpu};
 
 /// The DR6 bits that software writes: B0 to B3, BD, BS, BT.
@@ -26,13 +27,10 @@ fn checked(cpu: &Cpu, r: Register) -> Result<usize, Exception> {
         n => n,
     };
     require_cpl0(&cpu.regs)?;
-    if cpu.regs.dr7 & dr7::GD != 0 {
-        return Err(Exception {
-            dr6: dr6::BD,
-            ..Exception::fault(Vector::DB)
-        });
+    match general_detect(&cpu.regs) {
+        Some(detected) => Err(detected),
+        None => Ok(number),
     }
-    Ok(number)
 }
 
 /// MOV r, DRn.

@@ -2,13 +2,16 @@
 
 use iced_x86::{Code, Instruction};
 
+use super::data_access::data_accesses;
 use super::intercept::{Routine, routine};
 use super::port_io::Iteration;
 use super::{
     base, cache, control, counter, debug, extended, far_branch, flags, msr, near_branch, port_io,
     segment_load, segment_query, sysenter, system_segment,
 };
-use crate::arch::{Exception, Trap};
+use crate::arch::bits::rflags;
+use crate::arch::{AccessKind, CpuState, Exception, Trap};
+use crate::system::debug::{any_enabled, data_breakpoints, io_breakpoints};
 use crate::system::iret::iret;
 use crate::system::software_interrupt::{SoftwareInterrupt, software_interrupt};
 use crate::system::syscall::{syscall, sysret};
@@ -29,7 +32,8 @@ pub struct Outcome {
 }
 
 /// Executes `insn`, which lies at RIP and was decoded with that address. On success all registers
-/// are updated, RIP included.
+/// are updated, RIP and RF included, and the data and I/O breakpoints that it hit wait in
+/// [`Cpu::pending_db`].
 ///
 /// # Errors
 /// [`Trap::Exception`]: nothing has changed, except A and busy bits of descriptors, and NMI
@@ -38,6 +42,45 @@ pub fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<O
     let Some(routine) = routine(insn.code()) else {
         return Err(not_modelled(insn));
     };
+    let hits = breakpoints(&cpu.regs, insn, routine);
+    let outcome = perform(cpu, bus, insn, routine)?;
+    cpu.pending_db |= hits;
+    // IRET loads RF; delivery pushes 0 for a software interrupt; between iterations it stays.
+    let keeps_rf = routine == Routine::Iret || outcome.rep_iteration;
+    if !keeps_rf && outcome.software_event.is_none() {
+        cpu.regs.rflags &= !rflags::RF;
+    }
+    Ok(outcome)
+}
+
+/// The DR6 bits of what `insn` will hit if it completes.
+fn breakpoints(regs: &CpuState, insn: &Instruction, routine: Routine) -> u64 {
+    if !any_enabled(regs) {
+        return 0;
+    }
+    let mut accesses = Vec::new();
+    data_accesses(regs, insn, &mut accesses);
+    match routine {
+        // It notes its own.
+        Routine::Iret => accesses.clear(),
+        // Which stack it pushes to depends on the gate.
+        Routine::FarCall => accesses.retain(|a| a.kind == AccessKind::Read),
+        _ => {}
+    }
+    let data = accesses.iter().fold(0, |bits, a| {
+        bits | data_breakpoints(regs, a.addr, u64::from(a.size), a.kind)
+    });
+    let ports = port_io::ports(regs, insn, routine)
+        .map_or(0, |(port, size)| io_breakpoints(regs, port, size));
+    data | ports
+}
+
+fn perform(
+    cpu: &mut Cpu,
+    bus: &mut dyn Bus,
+    insn: &Instruction,
+    routine: Routine,
+) -> Result<Outcome, Trap> {
     let mut outcome = Outcome::default();
     match routine {
         Routine::Undefined => return Err(undefined(insn).into()),
@@ -153,9 +196,10 @@ fn which_interrupt(insn: &Instruction) -> SoftwareInterrupt {
     }
 }
 
-/// The longest instruction is 15 bytes; a longer one is #GP(0), not #UD (SDM vol. 3, 6.15).
+/// The longest instruction is 15 bytes; a longer one is #GP(0), not #UD (SDM vol. 3, 6.15). The
+/// decoder gives up at 15 bytes either way: an undefined one of exactly 15 is taken for longer.
 fn undefined(insn: &Instruction) -> Exception {
-    if insn.is_invalid() && insn.len() > 15 {
+    if insn.is_invalid() && insn.len() >= 15 {
         Exception::gp(0)
     } else {
         Exception::ud()

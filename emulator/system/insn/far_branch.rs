@@ -9,6 +9,7 @@ use crate::arch::tss::rsp_offset;
 use crate::arch::{
     Access, AccessKind, Exception, SegReg, Segment, Selector, Trap, Vector, VirtAddr,
 };
+use crate::system::debug::data_breakpoints;
 use crate::system::iret::{check_code_segment, check_stack_segment, drop_inner_segment};
 use crate::system::{Bus, Cpu};
 
@@ -42,6 +43,13 @@ pub fn far_call(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<
     let cs = target.code_segment(cpu, bus)?;
     let old_cs = u64::from(cpu.regs.cs().selector);
     stack.push(cpu, bus, size, &[old_cs, insn.next_ip()])?;
+    let hits = data_breakpoints(
+        &cpu.regs,
+        stack.top(&cpu.regs),
+        2 * size as u64,
+        AccessKind::Write,
+    );
+    cpu.pending_db |= hits;
     stack.commit(&mut cpu.regs);
     enter(cpu, cs, &target);
     Ok(())
@@ -76,6 +84,7 @@ fn call_inner(
     }
     let new_rsp = rsp.wrapping_sub(32);
     cpu.write(bus, VirtAddr(new_rsp), &bytes, access, true)?;
+    cpu.pending_db |= data_breakpoints(&cpu.regs, VirtAddr(new_rsp), 32, AccessKind::Write);
     cpu.regs.gpr[gpr::RSP] = new_rsp;
     *cpu.regs.segment_mut(SegReg::Ss) = Segment::null(u16::from(target.cpl));
     enter(cpu, cs, target);
@@ -138,6 +147,7 @@ pub fn far_return(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Resul
         return Ok(());
     }
 
+    let outer = stack.top(&cpu.regs);
     let rsp = stack.pop(cpu, bus, size)?;
     let ss = Selector(stack.pop(cpu, bus, size)? as u16);
     let data = check_stack_segment(cpu, bus, ss, new_cpl, code.is_long())?;
@@ -147,6 +157,7 @@ pub fn far_return(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Resul
         Some(d) => cpu.set_accessed(bus, ss.0, d)?.segment(ss.0),
         None => Segment::null(ss.0),
     };
+    cpu.pending_db |= data_breakpoints(&cpu.regs, outer, 2 * size as u64, AccessKind::Read);
     let regs = &mut cpu.regs;
     *regs.segment_mut(SegReg::Cs) = cs;
     *regs.segment_mut(SegReg::Ss) = ss;

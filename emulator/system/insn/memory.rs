@@ -6,7 +6,7 @@ use super::operand::{
     MemoryOperand, memory_operand, register, segment_register, set_register, stack_mask,
 };
 use crate::arch::state::gpr;
-use crate::arch::{Access, AccessKind, CpuState, Exception, SegReg};
+use crate::arch::{Access, AccessKind, CpuState, Exception, SegReg, VirtAddr};
 use crate::system::{Bus, Cpu};
 
 /// Reads a memory operand with the rights of the CPL.
@@ -194,6 +194,12 @@ impl StackCursor {
     /// Drops `bytes`, as RET imm16 does.
     pub fn release(&mut self, bytes: u64) {
         self.pointer = self.pointer.wrapping_add(bytes) & self.mask;
+    }
+
+    /// The linear address of the top.
+    #[must_use]
+    pub fn top(&self, regs: &CpuState) -> VirtAddr {
+        MemoryOperand::at(regs, SegReg::Ss, self.pointer).linear
     }
 
     /// Writes rSP: a 16-bit stack leaves the rest of it.

@@ -27,3 +27,29 @@ pub use data_access::{DataAccess, data_accesses};
 pub use dispatch::{Outcome, execute};
 pub use intercept::{Routine, is_intercepted, routine};
 pub use near_branch::near_branch;
+
+/// Whether `insn` is IRET, IRETD or IRETQ.
+#[must_use]
+pub fn is_iret(insn: &iced_x86::Instruction) -> bool {
+    routine(insn.code()) == Some(Routine::Iret)
+}
+
+/// Which TF decides whether a single-step trap follows an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrapFlag {
+    /// That before it (SDM vol. 3, 17.3.1.4).
+    Before,
+    /// That after it: SYSCALL, SYSRET (SDM vol. 2, their pages).
+    After,
+}
+
+/// Which TF counts for `insn`.
+#[must_use]
+pub fn trap_flag_rule(insn: &iced_x86::Instruction) -> TrapFlag {
+    match routine(insn.code()) {
+        Some(Routine::Syscall | Routine::Sysret) => TrapFlag::After,
+        _ => TrapFlag::Before,
+    }
+}
+#[cfg(test)]
+mod tests;

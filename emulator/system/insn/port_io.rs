@@ -3,6 +3,7 @@
 use iced_x86::{Instruction, OpKind, Register};
 
 use super::checks::require;
+use super::intercept::Routine;
 use super::memory::{load_value, probe, store};
 use super::operand::{register, set_register, string_operand};
 use crate::arch::bits::rflags;
@@ -46,6 +47,25 @@ fn port_operand(regs: &CpuState, insn: &Instruction, operand: u32) -> u16 {
     }
 }
 
+/// The first port that `insn` is about to access, and how many; `None` for other instructions
+/// and for REP with a count of 0.
+#[must_use]
+pub fn ports(regs: &CpuState, insn: &Instruction, routine: Routine) -> Option<(u16, u8)> {
+    let (operand, size) = match routine {
+        Routine::In => (1, insn.op0_register().size()),
+        Routine::Out => (0, insn.op1_register().size()),
+        Routine::Ins => (1, insn.memory_size().size()),
+        Routine::Outs => (0, insn.memory_size().size()),
+        _ => return None,
+    };
+    let memory = if operand == 1 { 0 } else { 1 };
+    let mask = string_operand(regs, insn, memory).map_or(0, |(_, mask)| mask);
+    if count(regs, insn, mask) == Some(0) {
+        return None;
+    }
+    Some((port_operand(regs, insn, operand), size as u8))
+}
+
 /// IN.
 ///
 /// # Errors
@@ -86,7 +106,7 @@ pub enum Iteration {
 /// As [`port_in`]; faults of the destination, before the port is read.
 pub fn ins(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<Iteration, Trap> {
     let (at, mask) = string_operand(&cpu.regs, insn, 0).ok_or_else(Exception::ud)?;
-    if count(cpu, insn, mask) == Some(0) {
+    if count(&cpu.regs, insn, mask) == Some(0) {
         return Ok(Iteration::Done);
     }
     let size = insn.memory_size().size().min(4);
@@ -104,7 +124,7 @@ pub fn ins(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<Itera
 /// As [`port_in`]; faults of the source.
 pub fn outs(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<Iteration, Trap> {
     let (at, mask) = string_operand(&cpu.regs, insn, 1).ok_or_else(Exception::ud)?;
-    if count(cpu, insn, mask) == Some(0) {
+    if count(&cpu.regs, insn, mask) == Some(0) {
         return Ok(Iteration::Done);
     }
     let size = insn.memory_size().size().min(4);
@@ -116,8 +136,10 @@ pub fn outs(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<Iter
 }
 
 /// rCX under a REP prefix (either one repeats, SDM vol. 2, REP).
-fn count(cpu: &Cpu, insn: &Instruction, mask: u64) -> Option<u64> {
-    (insn.has_rep_prefix() || insn.has_repne_prefix()).then(|| cpu.regs.gpr[gpr::RCX] & mask)
+fn count(regs: &CpuState, insn: &Instruction, mask: u64) -> Option<u64> {
+    let repeats =
+        insn.is_string_instruction() && (insn.has_rep_prefix() || insn.has_repne_prefix());
+    repeats.then(|| regs.gpr[gpr::RCX] & mask)
 }
 
 /// Moves the index register by DF, counts rCX down.
@@ -127,7 +149,7 @@ fn advance(cpu: &mut Cpu, insn: &Instruction, index: usize, mask: u64, size: u64
     } else {
         size.wrapping_neg()
     };
-    let left = count(cpu, insn, mask).map(|n| n.wrapping_sub(1) & mask);
+    let left = count(&cpu.regs, insn, mask).map(|n| n.wrapping_sub(1) & mask);
     let regs = &mut cpu.regs.gpr;
     regs[index] = with_low(regs[index], regs[index].wrapping_add(step), mask);
     match left {

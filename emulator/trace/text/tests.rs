@@ -5,6 +5,13 @@ use crate::trace::samples::{self, NMI1, NMI2, PF1};
 use crate::trace::symbols::NoSymbols;
 use crate::trace::{Boundary, ImageInfo};
 
+/// Walks that succeed are shown.
+const OPTIONS: TextOptions = TextOptions {
+    color: false,
+    mapped_walks: true,
+    full_walks: false,
+};
+
 /// `main` below 0xffffffff80002000, then `nmi_entry`, `pf_entry` a page each.
 struct Program;
 
@@ -57,7 +64,7 @@ fn message(kind: EventKind) -> String {
         depth: 1,
         kind,
     };
-    let text = render_all(&[event], Program, TextOptions::default());
+    let text = render_all(&[event], Program, OPTIONS);
     text.lines()
         .map(|l| l.get(39..).unwrap_or_default().trim_end())
         .collect::<Vec<_>>()
@@ -161,7 +168,7 @@ fn disaster() -> Vec<Event> {
             2,
             EventKind::Iret(Return {
                 mnemonic: "iretq".to_owned(),
-                frame: pf1.frame,
+                frame: VirtAddr(pf1.frame.0 + 8),
                 popped: pf1.pushed,
                 of: Some(PF1),
                 resumes: Some(PF1),
@@ -185,7 +192,7 @@ fn disaster() -> Vec<Event> {
 
 #[test]
 fn the_disaster_reads_well() {
-    let text = render_all(&disaster(), Program, TextOptions::default());
+    let text = render_all(&disaster(), Program, OPTIONS);
     let expected = include_str!("disaster.txt");
     assert_eq!(text, expected, "\n{text}");
 }
@@ -317,7 +324,7 @@ fn a_changed_or_copied_frame_is_shown() {
             event(1, 0, MAIN, 1, EventKind::Delivered(d.clone())),
             event(2, 0, NMI, 1, EventKind::Iret(r.clone())),
         ];
-        let text = render_all(&events, Program, TextOptions::default());
+        let text = render_all(&events, Program, OPTIONS);
         text.lines().skip(3).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(lines(&r).len(), 1);
@@ -342,13 +349,13 @@ fn walks_show_levels_when_they_matter() {
         page_size: 4096,
     }));
     let e = [event(1, 0, MAIN, 0, mapped)];
-    let compact = render_all(&e, NoSymbols, TextOptions::default());
+    let compact = render_all(&e, NoSymbols, OPTIONS);
     assert_eq!(compact.lines().count(), 3, "{compact}");
     assert!(compact.contains("walk: write 0xffffc90000002008 -> 0x200008 (4 KiB)\n"));
     assert!(compact.contains("P W XD  (A and D set)"), "{compact}");
     let full = TextOptions {
         full_walks: true,
-        ..TextOptions::default()
+        ..OPTIONS
     };
     assert_eq!(render_all(&e, NoSymbols, full).lines().count(), 5);
 }
@@ -383,8 +390,8 @@ fn lines_are_narrow_and_harmless() {
         .collect();
     for full_walks in [false, true] {
         let options = TextOptions {
-            color: false,
             full_walks,
+            ..OPTIONS
         };
         for text in [
             render_all(&events, NoSymbols, options),
@@ -403,10 +410,10 @@ fn lines_are_narrow_and_harmless() {
 #[test]
 fn colours_only_add_escape_sequences() {
     let events = samples::events();
-    let plain = render_all(&events, Program, TextOptions::default());
+    let plain = render_all(&events, Program, OPTIONS);
     let options = TextOptions {
         color: true,
-        full_walks: false,
+        ..OPTIONS
     };
     let coloured = render_all(&events, Program, options);
     assert_ne!(plain, coloured);
@@ -451,11 +458,7 @@ fn header_lines_are_comments() {
         .map(str::to_owned)
         .to_vec();
     let mut out = Vec::new();
-    let mut w = TextWriter::new(
-        RecordWriter::new(&mut out),
-        NoSymbols,
-        TextOptions::default(),
-    );
+    let mut w = TextWriter::new(RecordWriter::new(&mut out), NoSymbols, OPTIONS);
     w.header(&header).expect("memory");
     w.finish().expect("memory");
     drop(w);

@@ -1,4 +1,5 @@
-//! A device to copy: shows every part of [`Device`] in few lines, and is useful by itself.
+//! A source of NMIs that is exact to the instruction, and the device to copy: it shows every part
+//! of [`Device`] in few lines.
 
 use std::ops::{Range, RangeInclusive};
 use std::slice;
@@ -11,14 +12,23 @@ use super::traits::{Device, DeviceContext};
 use crate::arch::PhysAddr;
 use crate::trace::Source;
 
-/// A watchdog: raises an NMI unless the guest writes to it in time. Not on the default bus.
+/// A watchdog: raises an NMI unless the guest writes to it in time. On the default bus at the ports
+/// 0x5f0 to 0x5f3.
+///
+/// It is a device of iretrace's own, no machine has it. It stands for a performance counter that
+/// counts retired instructions and whose overflow is delivered as an NMI (SDM vol. 3, "Local Vector
+/// Table": the entry for performance counters has a delivery mode, the timer's has none).
 ///
 /// ```text
 /// port base, or memory base + 0, 32 bits
-///   write n > 0   an NMI in n instructions, counted from the boundary before this one
+///   write n > 0   an NMI in n instructions, the writing one being the first
 ///   write 0       no NMI
-///   read          instructions left; 0: stopped
+///   read          instructions left, the reading one among them; 0: stopped
 /// ```
+///
+/// An access sees the time of the boundary before its instruction. So after `out dx, eax` with
+/// EAX = 1 the NMI is there right behind the OUT, and with EAX = n + 1 it is there when n more
+/// instructions have retired.
 ///
 /// To make a new device of it:
 /// 1. Copy this file to `device/your_device.rs`, add it to `device/mod.rs`, rename.
@@ -28,22 +38,38 @@ use crate::trace::Source;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Watchdog {
     ports: RangeInclusive<u16>,
-    memory: Range<u64>,
+    memory: Option<Range<u64>>,
     /// When the NMI is due.
     due: Option<u64>,
 }
 
 const NAME: &str = "watchdog";
 
+/// The register's port on the default bus.
+pub const WATCHDOG_PORT: u16 = 0x5f0;
+
+impl Default for Watchdog {
+    fn default() -> Self {
+        Self::new(WATCHDOG_PORT)
+    }
+}
+
 impl Watchdog {
-    /// A stopped watchdog with its register at `port` and at physical `memory`.
+    /// A stopped watchdog with its register at `port`.
     #[must_use]
-    pub fn new(port: u16, memory: PhysAddr) -> Self {
+    pub const fn new(port: u16) -> Self {
         Self {
             ports: port..=port.saturating_add(3),
-            memory: memory.0..memory.0.saturating_add(4),
+            memory: None,
             due: None,
         }
+    }
+
+    /// The same with its register at physical `memory`, too.
+    #[must_use]
+    pub const fn with_memory(mut self, memory: PhysAddr) -> Self {
+        self.memory = Some(memory.0..memory.0.saturating_add(4));
+        self
     }
 
     fn left(&self, now: u64) -> u32 {
@@ -75,7 +101,7 @@ impl Device for Watchdog {
     }
 
     fn mmio(&self) -> &[Range<u64>] {
-        slice::from_ref(&self.memory)
+        self.memory.as_slice()
     }
 
     fn port_read(&mut self, _port: u16, size: u8, ctx: &mut DeviceContext<'_>) -> u32 {
@@ -131,7 +157,7 @@ mod tests {
     #[test]
     fn raises_one_nmi_exactly_in_time() {
         let mut signals = Vec::new();
-        let mut dog = Watchdog::new(0x600, PhysAddr(0xfed0_0000));
+        let mut dog = Watchdog::default();
         let mut at = |dog: &mut Watchdog, now, act: &dyn Fn(&mut Watchdog, &mut DeviceContext)| {
             let mut ctx = DeviceContext {
                 now,
@@ -140,7 +166,9 @@ mod tests {
             act(dog, &mut ctx);
             std::mem::take(&mut signals)
         };
-        at(&mut dog, 100, &|d, ctx| d.port_write(0x600, 4, 10, ctx));
+        at(&mut dog, 100, &|d, ctx| {
+            d.port_write(WATCHDOG_PORT, 4, 10, ctx)
+        });
         assert_eq!(dog.next_deadline(), Some(110));
         assert_eq!(at(&mut dog, 109, &|d, ctx| d.tick(ctx)), []);
         assert_eq!(dog.left(109), 1);
@@ -148,5 +176,44 @@ mod tests {
         assert_eq!(at(&mut dog, 110, &|d, ctx| d.tick(ctx)), nmi);
         assert_eq!(at(&mut dog, 111, &|d, ctx| d.tick(ctx)), []);
         assert_eq!(dog.next_deadline(), None);
+    }
+
+    #[test]
+    fn only_whole_accesses_start_it_and_zero_stops_it() {
+        let mut signals = Vec::new();
+        let mut ctx = DeviceContext {
+            now: 7,
+            signals: &mut signals,
+        };
+        let mut dog = Watchdog::default().with_memory(PhysAddr(0xfed0_0000));
+        dog.port_write(WATCHDOG_PORT, 2, 10, &mut ctx);
+        assert_eq!(dog.next_deadline(), None);
+        assert!(matches!(
+            ctx.signals[..],
+            [Signal::Report {
+                concern: Concern::Violation,
+                ..
+            }]
+        ));
+        dog.mmio_write(PhysAddr(0xfed0_0000), 4, 1, &mut ctx);
+        assert_eq!(
+            dog.next_deadline(),
+            Some(8),
+            "right behind the writing instruction"
+        );
+        assert_eq!(dog.port_read(WATCHDOG_PORT, 4, &mut ctx), 1);
+        dog.port_write(WATCHDOG_PORT, 4, 0, &mut ctx);
+        assert_eq!(dog.next_deadline(), None);
+        assert_eq!(dog.mmio_read(PhysAddr(0xfed0_0000), 4, &mut ctx), 0);
+        dog.port_write(WATCHDOG_PORT, 4, u32::MAX, &mut ctx);
+        assert_eq!(dog.next_deadline(), Some(7 + u64::from(u32::MAX)));
+    }
+
+    #[test]
+    fn no_memory_is_claimed_unless_asked_for() {
+        assert_eq!(Watchdog::default().mmio(), []);
+        assert_eq!(Watchdog::default().ports(), [0x5f0..=0x5f3]);
+        let mapped = Watchdog::default().with_memory(PhysAddr(u64::MAX));
+        assert_eq!(mapped.mmio().first(), Some(&(u64::MAX..u64::MAX)));
     }
 }

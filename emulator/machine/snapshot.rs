@@ -1,0 +1,129 @@
+//! Moments of a machine, to come back to.
+
+use super::Machine;
+use super::computer::RunState;
+use crate::arch::PAGE_SIZE;
+use crate::device::{BusSnapshot, ConsoleLines};
+use crate::engine::EngineSnapshot;
+use crate::schedule::ScheduleState;
+use crate::system::Cpu;
+
+/// A moment: registers, FPU, devices, schedule and all of RAM that is not zero.
+#[derive(Clone)]
+pub struct Snapshot {
+    registers: Registers,
+    /// Pages by rising address.
+    pages: Vec<(u64, Box<[u8]>)>,
+}
+
+/// A moment without its memory.
+#[derive(Clone)]
+struct Registers {
+    cpu: Cpu,
+    engine: EngineSnapshot,
+    devices: BusSnapshot,
+    console: ConsoleLines,
+    schedule: ScheduleState,
+    state: RunState,
+    idle: u64,
+    random: u64,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("pages", &self.pages.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    fn save_registers(&mut self) -> Registers {
+        Registers {
+            cpu: self.cpu.clone(),
+            engine: self.world.engine.snapshot(),
+            devices: self.world.devices.save(),
+            console: self.world.console.clone(),
+            schedule: self.schedule.clone(),
+            state: self.state.clone(),
+            idle: self.world.idle,
+            random: self.world.random,
+        }
+    }
+
+    fn restore_registers(&mut self, saved: &Registers) {
+        self.cpu = saved.cpu.clone();
+        self.world.engine.restore(&saved.engine);
+        if let Err(e) = self.world.devices.restore(&saved.devices) {
+            self.world.note(format!("a snapshot of other devices: {e}"));
+        }
+        self.world.console = saved.console.clone();
+        self.schedule = saved.schedule.clone();
+        self.state = saved.state.clone();
+        self.state.armed = None;
+        self.world.idle = saved.idle;
+        self.world.random = saved.random;
+        self.world.tlb_stale = true;
+    }
+
+    /// The present moment, to [`restore`](Self::restore) in this machine any number of times.
+    #[must_use]
+    pub fn snapshot(&mut self) -> Snapshot {
+        let mut pages = Vec::new();
+        let mut page = [0; PAGE_SIZE as usize];
+        for at in (0..self.ram().len()).step_by(PAGE_SIZE as usize) {
+            if self.ram().read(at, &mut page) && page.iter().any(|&b| b != 0) {
+                pages.push((at, page.into()));
+            }
+        }
+        Snapshot {
+            registers: self.save_registers(),
+            pages,
+        }
+    }
+
+    /// Goes back to `snapshot`, which is of this machine or of one with the same configuration.
+    pub fn restore(&mut self, snapshot: &Snapshot) {
+        let zero = [0; PAGE_SIZE as usize];
+        let mut now = [0; PAGE_SIZE as usize];
+        let mut saved = snapshot.pages.iter().peekable();
+        for at in (0..self.ram().len()).step_by(PAGE_SIZE as usize) {
+            let wanted: &[u8] = match saved.next_if(|p| p.0 == at) {
+                Some((_, bytes)) => bytes,
+                None => &zero,
+            };
+            if self.ram().read(at, &mut now) && now[..] != *wanted {
+                self.world.engine.write_ram(at, wanted);
+            }
+        }
+        self.restore_registers(&snapshot.registers);
+    }
+
+    /// Marks the present moment for [`rewind`](Self::rewind): from now on a page is copied before
+    /// it first changes, which costs what changes and not what there is.
+    #[must_use]
+    pub fn mark(&mut self) -> Mark {
+        self.world.engine.begin_undo();
+        Mark {
+            registers: self.save_registers(),
+        }
+    }
+
+    /// Goes back to the last [`mark`](Self::mark), which stays.
+    pub fn rewind(&mut self, mark: &Mark) {
+        self.world.engine.rewind_ram();
+        self.restore_registers(&mark.registers);
+    }
+}
+
+/// The last marked moment of one machine.
+#[derive(Clone)]
+pub struct Mark {
+    registers: Registers,
+}
+
+impl std::fmt::Debug for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mark").finish_non_exhaustive()
+    }
+}

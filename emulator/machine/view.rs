@@ -1,0 +1,107 @@
+//! What the engine may ask while guest code runs.
+
+use std::collections::HashMap;
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
+
+use super::log::{Log, Place};
+use crate::arch::VirtAddr;
+use crate::device::DeviceBus;
+use crate::engine::{Grant, Source};
+use crate::system::TlbView;
+use crate::system::page_hash::PageMap;
+use crate::trace::{Boundary, Event, EventKind};
+
+/// The cached translations and the trace, for the time of one run of the engine.
+pub(super) struct View<'a> {
+    pub(super) tlb: TlbView<'a>,
+    pub(super) devices: &'a DeviceBus,
+    pub(super) log: &'a mut Log,
+    pub(super) formatter: &'a mut InsnText,
+    pub(super) cpl: u8,
+    pub(super) depth: u16,
+}
+
+impl Source for View<'_> {
+    fn grant(&self, page: VirtAddr, cpl: u8, ac: bool) -> Option<Grant> {
+        let grant = self.tlb.grant(page, cpl, ac)?;
+        if self.devices.claims_frame(grant.phys) {
+            return None;
+        }
+        Some(Grant {
+            phys: grant.phys,
+            read: grant.read,
+            write: grant.write,
+            exec: grant.exec,
+        })
+    }
+
+    fn instruction(&mut self, rip: VirtAddr, bytes: &[u8], icount: u64) {
+        let kind = self.formatter.event(rip, bytes);
+        let at = Boundary { icount, sub: 0 };
+        self.log.push(Event {
+            at,
+            rip,
+            cpl: self.cpl,
+            depth: self.depth,
+            kind,
+        });
+    }
+}
+
+/// Instructions as text, kept by address.
+pub(super) struct InsnText {
+    formatter: GasFormatter,
+    known: PageMap<(Box<[u8]>, EventKind)>,
+}
+
+impl Default for InsnText {
+    fn default() -> Self {
+        Self {
+            formatter: GasFormatter::new(),
+            known: HashMap::default(),
+        }
+    }
+}
+
+const KNOWN: usize = 1 << 16;
+
+impl InsnText {
+    /// The `insn` event of the instruction with these bytes.
+    pub(super) fn event(&mut self, rip: VirtAddr, bytes: &[u8]) -> EventKind {
+        if let Some((known, event)) = self.known.get(&rip.0)
+            && **known == *bytes
+        {
+            return event.clone();
+        }
+        let mut text = String::new();
+        let insn = Decoder::with_ip(64, bytes, rip.0, DecoderOptions::NONE).decode();
+        self.formatter.format(&insn, &mut text);
+        let hex = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let event = EventKind::Insn { bytes: hex, text };
+        if self.known.len() >= KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(rip.0, (bytes.into(), event.clone()));
+        event
+    }
+}
+
+impl Log {
+    /// Emits the `insn` event of an instruction that microcode executed at the present place.
+    pub(super) fn instruction(&mut self, place: Place, kind: EventKind) {
+        let Place {
+            at,
+            rip,
+            cpl,
+            depth,
+        } = place;
+        self.push(Event {
+            at,
+            rip: VirtAddr(rip),
+            cpl,
+            depth,
+            kind,
+        });
+    }
+}
