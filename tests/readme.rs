@@ -3,7 +3,7 @@
 const README: &str = include_str!("../README.md");
 const GOLDEN: &str = include_str!("../traces/nested-nmi.txt");
 
-/// The lines of the first block that begins with the line `first`.
+/// The lines of the block that begins at `first`, without that line.
 fn block(first: &str) -> Vec<&'static str> {
     let from = README.find(first).expect("the block is there");
     README[from..]
@@ -23,14 +23,15 @@ fn the_trace_at_the_top_is_the_golden_one() {
 
 #[test]
 fn the_commands_under_use_parse() {
-    let commands: Vec<&str> = README
-        .lines()
-        .filter(|line| line.starts_with("iretrace "))
+    let use_it = block("## Use");
+    let commands: Vec<&str> = use_it
+        .into_iter()
+        .filter(|l| l.starts_with("iretrace "))
         .collect();
     assert!(commands.len() >= 8, "the block under Use is gone");
     for command in commands {
         let words: Vec<&str> = command
-            .split('#')
+            .split("  #")
             .next()
             .into_iter()
             .flat_map(|c| c.split_whitespace().skip(1))
