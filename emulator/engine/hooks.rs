@@ -16,7 +16,7 @@ use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use iced_x86::{Instruction, InstructionInfoFactory, Register};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Register};
 use unicorn_engine_sys::{
     HookType, MemType, Prot, RegisterX86, TlbEntry, TranslationBlock, uc_emu_stop, uc_engine,
     uc_hook, uc_hook_add, uc_reg_read,
@@ -346,7 +346,7 @@ impl HookState {
         let Some(block) = self.blocks.get(index) else {
             return;
         };
-        if block.insns.len() != usize::from(tb.icount) {
+        if !block.agrees_with(usize::from(tb.icount)) {
             return self.stop(uc, Halt::Disagree { start });
         }
         if self.force && self.stepping {
@@ -496,6 +496,9 @@ impl HookState {
             }
             Guard::CallTarget => {
                 let target = match memory {
+                    None if insn.flow_control() == FlowControl::Call => {
+                        Some(insn.near_branch_target())
+                    }
                     None => Some(read_register(uc, insn.op0_register())),
                     Some(_) => address().and_then(|a| self.peek(a)),
                 };

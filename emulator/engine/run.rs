@@ -316,7 +316,10 @@ impl Engine {
                 why: At::Breakpoint,
                 ..
             } => Cause::Breakpoint,
-            Halt::Exception { vector: 1 } => Cause::Stepped,
+            Halt::Exception { vector: 1 } => match self.undo_branch_astray(regs, last) {
+                Some(insn) => Cause::NonCanonicalTarget(insn),
+                None => Cause::Stepped,
+            },
             Halt::Exception { vector } => {
                 let error_code = self.blob.u32(layout::ERROR_CODE);
                 Cause::Exception {
@@ -329,10 +332,7 @@ impl Engine {
                 page,
                 kind: AccessKind::Fetch,
             } => {
-                if !VirtAddr(rip).is_canonical(regs.la57())
-                    && let Some(insn) = last.filter(|i| i.next_ip() != rip)
-                    && self.undo_branch(regs, &insn)
-                {
+                if let Some(insn) = self.undo_branch_astray(regs, last) {
                     return Some(Exit {
                         cause: Cause::NonCanonicalTarget(insn),
                         rep_iterations: 0,
@@ -359,6 +359,19 @@ impl Engine {
     fn last_instruction(&self) -> Option<Instruction> {
         let s = self.state();
         s.blocks.get(s.current).map(|b| b.last)
+    }
+
+    /// Takes back the instruction that has just retired if it branched to a non-canonical address.
+    fn undo_branch_astray(
+        &mut self,
+        regs: &mut CpuState,
+        last: Option<Instruction>,
+    ) -> Option<Instruction> {
+        if VirtAddr(regs.rip).is_canonical(regs.la57()) {
+            return None;
+        }
+        let rip = regs.rip;
+        last.filter(|insn| insn.next_ip() != rip && self.undo_branch(regs, insn))
     }
 
     /// Takes back a near jump or return that has retired: RIP, RSP and the count. A call is not

@@ -2,4 +2,8 @@
 //! the Unicorn version in use must show again.
 
 mod counting;
+mod exceptions;
+mod fetch;
+mod fills;
+mod stores;
 mod support;
