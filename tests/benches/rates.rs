@@ -7,15 +7,21 @@
 //! * *engine against bare Unicorn*: the same code, once in [`iretrace::engine::Engine`], which
 //!   counts every instruction, stops at whatever needs the rules, and gives a complete state; once in a
 //!   Unicorn of the same version with the same virtual TLB (identity) and no other hook.
+//! * *machine against bare Unicorn*: the built-in programs with all rules and all state, untraced.
+//!   Bare Unicorn has no page faults: there the host stops, and does by hand what a delivery,
+//!   IRET and INVLPG would, but for the frame.
+//! * *traces*: events to a temporary file; there is nothing to compare them with but the aims.
 
 mod bare;
 mod guest;
+mod machine;
 mod native;
 mod table;
 
 use std::time::{Duration, Instant};
 
 use guest::{Loop, PageFaultLoop};
+use machine::{Count, Program, Traced};
 use table::{Row, Target};
 
 /// Repetitions of each measurement; odd, for the median.
@@ -68,7 +74,11 @@ fn main() {
     let wanted = |name: &str| words.is_empty() || words.iter().any(|w| name.contains(w.as_str()));
 
     println!("{}", table::HEAD);
-    for (name, code) in guest::LOOPS {
+    for (name, code) in [
+        ("ALU loop, 10 instructions", &guest::ALU_10),
+        ("tight loop, 2 instructions", &guest::TIGHT),
+        ("call, load, store loop, 9 instructions", &guest::CALLS),
+    ] {
         let name = format!("engine: {name}");
         if wanted(&name) {
             engine_row(&name, code).print();
@@ -77,6 +87,108 @@ fn main() {
     let name = "engine: page faults, no rules";
     if wanted(name) {
         fault_row(name).print();
+    }
+    for (name, program, turns, code) in [
+        ("machine: @alu-loop", "@alu-loop", 10_000_000, &guest::ALU_5),
+        (
+            "machine: @call-loop",
+            "@call-loop",
+            1_000_000,
+            &guest::CALLS,
+        ),
+    ] {
+        if wanted(name) {
+            machine_row(name, &Program::new(program, turns), code).print();
+        }
+    }
+    let name = "machine: @page-fault-loop";
+    if wanted(name) {
+        machine_fault_row(name).print();
+    }
+    for (name, program, turns, traced, count, unit, aim) in [
+        (
+            "trace: insn, text",
+            "@alu-loop",
+            200_000,
+            Traced::InsnsAsText,
+            Count::Instructions,
+            "insns/s",
+            3e6,
+        ),
+        (
+            "trace: insn, jsonl",
+            "@alu-loop",
+            200_000,
+            Traced::InsnsAsJsonl,
+            Count::Instructions,
+            "insns/s",
+            3e6,
+        ),
+        (
+            "trace: @page-fault-loop, jsonl",
+            "@page-fault-loop",
+            30_000,
+            Traced::FaultsAsJsonl,
+            Count::Turns,
+            "faults/s",
+            2e5,
+        ),
+    ] {
+        if wanted(name) {
+            let program = Program::new(program, turns);
+            trace_row(name, unit, aim, || program.run(traced, count)).print();
+        }
+    }
+}
+
+/// A program on the machine, against its loop in bare Unicorn.
+fn machine_row(name: &str, program: &Program, code: &Loop) -> Row {
+    let mut bare = bare::Bare::new(code.bytes);
+    let (ours, other, ratio) = compare(
+        || program.run(Traced::No, Count::Instructions),
+        || {
+            Sample::take(|| {
+                bare.run(code);
+                code.instructions()
+            })
+        },
+    );
+    Row {
+        name: name.to_owned(),
+        unit: "insns/s",
+        ours,
+        other: Some((other, ratio)),
+        target: Target::Ratio(0.5),
+    }
+}
+
+/// Page faults on the machine, against the stops and starts alone.
+fn machine_fault_row(name: &str) -> Row {
+    let program = Program::new("@page-fault-loop", 50_000);
+    let guest = PageFaultLoop { faults: 50_000 };
+    let mut bare = bare::Bare::new(guest::FAULTS);
+    let (ours, other, ratio) = compare(
+        || program.run(Traced::No, Count::Turns),
+        || Sample::take(|| bare.run_faults(&guest)),
+    );
+    Row {
+        name: name.to_owned(),
+        unit: "faults/s",
+        ours,
+        other: Some((other, ratio)),
+        target: Target::Rate(7e5),
+    }
+}
+
+/// A traced run.
+fn trace_row(name: &str, unit: &'static str, aim: f64, run: impl Fn() -> Sample) -> Row {
+    run();
+    Row {
+        name: name.to_owned(),
+        unit,
+        ours: median((0..REPETITIONS).map(|_| run().rate()).collect()),
+        other: None,
+        target: Target::Rate(aim),
     }
 }
 

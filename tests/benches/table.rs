@@ -6,6 +6,8 @@ pub enum Target {
     None,
     /// At least this much of what the row is compared with.
     Ratio(f64),
+    /// At least so much a second, on the computer on which the aim was set.
+    Rate(f64),
 }
 
 /// One measurement: rates a second.
@@ -19,7 +21,7 @@ pub struct Row {
 }
 
 pub const HEAD: &str =
-    "what                                        iretrace    compared  ratio  target        unit";
+    "what                                        iretrace    compared  ratio  target         unit";
 
 /// `1234567.0` as `1.23 M`.
 fn short(rate: f64) -> String {
@@ -43,9 +45,10 @@ impl Row {
                 format!(">= {least:.2}"),
                 self.other.is_some_and(|(_, ratio)| ratio >= least),
             ),
+            Target::Rate(least) => (format!(">= {}", short(least)), self.ours >= least),
         };
         println!(
-            "{:<41} {:>10}  {:>10}  {ratio:>5}  {target:<8} {}  {}",
+            "{:<41} {:>10}  {:>10}  {ratio:>5}  {target:<9} {}  {}",
             self.name,
             short(self.ours),
             other,
