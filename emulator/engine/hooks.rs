@@ -429,7 +429,7 @@ impl HookState {
             return false;
         }
         self.rep.looks += 1;
-        if self.rep.looks % REP_SLICE == 0 && !self.stepping {
+        if self.rep.looks.is_multiple_of(REP_SLICE) && !self.stepping {
             self.stop(uc, Halt::RepSlice);
         }
         true
@@ -565,15 +565,15 @@ impl HookState {
         }
         let mut perms = Prot(0);
         if grant.read {
-            perms = perms | Prot::READ;
+            perms |= Prot::READ;
         }
         if grant.exec {
-            perms = perms | Prot::EXEC;
+            perms |= Prot::EXEC;
         }
         // With old contents being kept, a page must ask before its first write.
         if grant.write && (kind == AccessKind::Write || !self.ram.keeps_undo()) {
             self.ram.note_write(grant.phys.0);
-            perms = perms | Prot::WRITE;
+            perms |= Prot::WRITE;
         }
         if self.denied.contains(&page) {
             perms = Prot::EXEC;

@@ -136,9 +136,9 @@ impl Engine {
         )?;
         check_result(unicorn.ctl_exits_enable(), "run without an end address")?;
         let ram = Ram::new(ram_size)?;
-        // SAFETY: the memory is page-aligned, of this size, and outlives the engine (dropped after
-        // `uc_close` in `Drop`).
         check(
+            // SAFETY: the memory is page-aligned, of this size, and outlives the engine (dropped after
+            // `uc_close` in `Drop`).
             unsafe { uc_mem_map_ptr(uc, 0, ram.len(), 7, ram.host_base().cast()) },
             "map the RAM",
         )?;
@@ -147,8 +147,8 @@ impl Engine {
         if scratch.is_null() {
             return Err(EngineError::OutOfMemory { size: PAGE_SIZE });
         }
-        // SAFETY: as for the RAM.
         check(
+            // SAFETY: as for the RAM.
             unsafe { uc_mem_map_ptr(uc, SCRATCH, PAGE_SIZE, 3, scratch.cast()) },
             "map the scratch page",
         )?;
