@@ -55,7 +55,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Measures `ours` and `other` in turn, after a round that only warms both up.
 fn compare(mut ours: impl FnMut() -> Sample, mut other: impl FnMut() -> Sample) -> (f64, f64, f64) {
-    (ours(), other());
+    ours();
+    other();
     let pairs: Vec<_> = (0..REPETITIONS)
         .map(|_| (ours().rate(), other().rate()))
         .collect();
