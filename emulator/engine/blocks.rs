@@ -88,7 +88,7 @@ impl Block {
             let class = if insn.code() == Code::INVALID {
                 // Cut short: Unicorn has seen enough to refuse it.
                 ends_invalid = decoder.last_error() == DecoderError::InvalidInstruction;
-                ends_invalid.then_some(Class::Intercept)
+                ends_invalid.then_some(Class::Undefined)
             } else {
                 classify(&insn)
             };

@@ -17,6 +17,8 @@ pub enum Class {
     /// Run as a single step, inside the engine: if it faults in the middle of a block, Unicorn has
     /// lost its flags already.
     Alone,
+    /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
+    Undefined,
     /// A branch to itself: counted one by one (see the module [`super::blocks`]).
     SelfBranch,
 }

@@ -62,8 +62,10 @@ pub(super) enum Halt {
     Flags,
     /// One REP instruction has run for long.
     RepSlice,
-    /// iced-x86 and Unicorn do not agree on what lies here.
-    Disagree { start: u64 },
+    /// iced-x86 and Unicorn do not agree on the block that begins here.
+    Disagree { start: u64, size: u32 },
+    /// iced-x86 and Unicorn do not agree on the one instruction that lies here.
+    Undefined { start: u64, size: u32 },
 }
 
 /// Why the engine stops before an instruction.
@@ -74,6 +76,7 @@ pub(super) enum At {
     Breakpoint,
     Rep,
     Alone,
+    Undefined,
 }
 
 /// `struct hook` of Unicorn 2.1.5, as far as it is used.
@@ -341,13 +344,18 @@ impl HookState {
             self.block_of_one(start);
         }
         let Some(index) = self.decode(start, size) else {
-            return self.stop(uc, Halt::Disagree { start });
+            return self.stop(uc, Halt::Disagree { start, size });
         };
         let Some(block) = self.blocks.get(index) else {
             return;
         };
         if !block.agrees_with(usize::from(tb.icount)) {
-            return self.stop(uc, Halt::Disagree { start });
+            let halt = if tb.icount == 1 {
+                Halt::Undefined { start, size }
+            } else {
+                Halt::Disagree { start, size }
+            };
+            return self.stop(uc, halt);
         }
         if self.force && self.stepping {
             return;
@@ -371,7 +379,7 @@ impl HookState {
             Some(known) => known,
             None => match self.look_up(start, size) {
                 Some(known) => known,
-                None => return self.stop(uc, Halt::Disagree { start }),
+                None => return self.stop(uc, Halt::Disagree { start, size }),
             },
         };
         if (weight & CHECK != 0 || self.rep.active) && self.rep_goes_on(uc, start, index) {
@@ -476,6 +484,7 @@ impl HookState {
             Some(Class::Alone) => self.stop(uc, at(At::Alone)),
             // By itself already; hooked for a breakpoint, or because everything is.
             Some(Class::Rep) if alone => self.flags_seen = Some((rip, read_flags(uc))),
+            Some(Class::Undefined) => self.stop(uc, at(At::Undefined)),
             Some(Class::Rep) => self.stop(uc, at(At::Rep)),
             Some(Class::SelfBranch) => {
                 if self.icount >= self.limit {

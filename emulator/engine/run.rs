@@ -76,7 +76,8 @@ pub enum Cause {
     StepAlone,
     /// The REP string instruction at RIP has run for a while; go on.
     RepSlice,
-    /// Unicorn and the decoder do not agree on the code at this address.
+    /// Unicorn and the decoder do not agree on the code at this address, not even one instruction
+    /// at a time.
     Disagreement {
         /// Where the block starts.
         start: VirtAddr,
@@ -108,8 +109,9 @@ impl Engine {
         let had_rf = regs.rflags & rflags::RF;
         self.prepare(regs, source, options, start);
         let exit = if options.step {
+            // Stopped before a second instruction: see `run_once`.
             self.run_once(regs, options, true).unwrap_or(Exit {
-                cause: Cause::Limit,
+                cause: Cause::Stepped,
                 rep_iterations: 0,
             })
         } else {
@@ -141,7 +143,8 @@ impl Engine {
                     .map(|exit| (exit.cause.clone(), exit))
                 {
                     Some((Cause::BeginRep, _)) => continue,
-                    Some((Cause::StepAlone, _)) | None => {}
+                    // One by one it shows which instruction it is, if control comes there at all.
+                    Some((Cause::StepAlone | Cause::Disagreement { .. }, _)) | None => {}
                     Some((_, exit)) => break exit,
                 }
                 if self.state().icount >= options.limit {
@@ -240,7 +243,9 @@ impl Engine {
         };
         let s = self.state_mut();
         s.stepping = step;
-        s.limit = if step { u64::MAX } else { limit };
+        // PAUSE leaves QEMU's loop on a way that raises no exception 1.
+        let one = s.icount.saturating_add(1);
+        s.limit = if step { one } else { limit };
         s.current = NONE;
         s.rep = Rep::default();
         s.flags_seen = None;
@@ -259,12 +264,25 @@ impl Engine {
             }
             match self.state_mut().halt.take() {
                 Some(Halt::Retranslate { start, size }) => {
-                    self.state_mut().current = NONE;
+                    let s = self.state_mut();
+                    // The block before has run to its end.
+                    s.trace_block(!0);
+                    s.current = NONE;
                     self.remove_translation(start, size);
+                }
+                Some(halt @ (Halt::Disagree { start, size } | Halt::Undefined { start, size })) => {
+                    // Announced again, and refused again, whenever control comes here.
+                    self.remove_translation(start, size);
+                    break halt;
                 }
                 Some(halt) => break halt,
                 // Nothing stops Unicorn but us.
-                None => break Halt::Disagree { start: rip },
+                None => {
+                    break Halt::Disagree {
+                        start: rip,
+                        size: 1,
+                    };
+                }
             }
         };
         if self.state().blocks.is_full() {
@@ -289,6 +307,7 @@ impl Engine {
                 ..
             }
             | Halt::Disagree { .. }
+            | Halt::Undefined { .. }
             | Halt::BeforeBlock
             | Halt::Retranslate { .. }
             | Halt::Exception { vector: 1 } => {}
@@ -322,10 +341,30 @@ impl Engine {
         } else {
             s.trace_block(!0);
         }
+        if s.stepping
+            && s.icount >= s.limit
+            && matches!(
+                halt,
+                Halt::Undefined { .. }
+                    | Halt::Disagree { .. }
+                    | Halt::Refused {
+                        kind: AccessKind::Fetch,
+                        ..
+                    }
+            )
+            && VirtAddr(rip).is_canonical(regs.la57())
+        {
+            // That is about the next instruction.
+            return None;
+        }
         let cause = match halt {
             Halt::BeforeBlock => return None,
             Halt::Rep | Halt::At { why: At::Rep, .. } => Cause::BeginRep,
             Halt::At { why: At::Alone, .. } => Cause::StepAlone,
+            Halt::At {
+                why: At::Undefined, ..
+            }
+            | Halt::Undefined { .. } => Cause::Invalid,
             Halt::Flags => Cause::Flags,
             Halt::Watched => Cause::Watched,
             Halt::Limit => Cause::Limit,
@@ -372,7 +411,7 @@ impl Engine {
                 page: VirtAddr(page),
                 kind,
             },
-            Halt::Disagree { start } | Halt::Retranslate { start, .. } => Cause::Disagreement {
+            Halt::Disagree { start, .. } | Halt::Retranslate { start, .. } => Cause::Disagreement {
                 start: VirtAddr(start),
             },
         };

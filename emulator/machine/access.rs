@@ -3,6 +3,7 @@
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 
 use super::Machine;
+use super::log::Place;
 use super::stop::{StopReason, Until};
 use crate::arch::bits::efer;
 use crate::arch::state::SegReg;
@@ -294,8 +295,12 @@ impl Machine {
     pub(super) fn guarded(&mut self, insn: &Instruction, guard: Guard) -> Option<StopReason> {
         self.note_place();
         if guard == Guard::CallTarget {
+            let place = self.world.log.place;
+            let rip = self.cpu.regs.rip;
+            let bytes = self.instruction_bytes_if_traced(insn);
             return match near_branch(&mut self.cpu, &mut self.world, insn) {
                 Ok(_) => {
+                    self.tell_instruction(place, rip, bytes);
                     self.cpu.shadow = InterruptShadow::None;
                     self.state.over_breakpoint = false;
                     let trap = self.cpu.regs.rflags & crate::arch::bits::rflags::TF != 0;
@@ -424,11 +429,12 @@ impl Machine {
         Some(bytes)
     }
 
-    /// Tells of an instruction that microcode has executed.
-    pub(super) fn tell_instruction(&mut self, rip: VirtAddr, bytes: &[u8]) {
-        let event = self.formatter.event(rip, bytes);
-        let place = self.world.log.place;
-        self.world.log.instruction(place, event);
+    /// Tells of an instruction that microcode has retired, if its bytes are wanted.
+    pub(super) fn tell_instruction(&mut self, place: Place, rip: u64, bytes: Option<Vec<u8>>) {
+        if let Some(bytes) = bytes {
+            let event = self.formatter.event(VirtAddr(rip), &bytes);
+            self.world.log.instruction(place, event);
+        }
     }
 
     /// The value of a segment's base, for display.

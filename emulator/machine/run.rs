@@ -263,11 +263,17 @@ impl Machine {
             }
             Err(crate::arch::Trap::NotModelled(what)) => return Some(self.not_modelled(what)),
         };
-        if let Some(bytes) = bytes {
-            self.tell_instruction(VirtAddr(rip_before), &bytes);
-        }
+        let place = self.world.log.place;
         if let Some(event) = outcome.software_event {
-            return self.software_interrupt(event);
+            let before = self.world.engine.icount();
+            let stop = self.software_interrupt(event);
+            if self.world.engine.icount() != before {
+                self.tell_instruction(place, rip_before, bytes);
+            }
+            return stop;
+        }
+        if !outcome.rep_iteration {
+            self.tell_instruction(place, rip_before, bytes);
         }
         self.cpu.shadow = outcome.shadow;
         self.state.over_breakpoint = false;
