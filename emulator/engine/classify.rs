@@ -15,7 +15,7 @@ pub enum Class {
     /// A REP string instruction: it is begun by itself, so that its iterations can be counted.
     Rep,
     /// Run as a single step, inside the engine: if it faults in the middle of a block, Unicorn has
-    /// lost its flags already.
+    /// lost its flags already; or what comes before it in the block shows in its result.
     Alone,
     /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
     Undefined,
@@ -43,6 +43,9 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     if is_rep_string(insn) {
         return Some(Class::Rep);
+    }
+    if leaves_undefined_flags_to_chance(insn) {
+        return Some(Class::Alone);
     }
     match insn.mnemonic() {
         Mnemonic::Ldmxcsr | Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
@@ -132,6 +135,15 @@ fn loses_flags_in_a_fault(insn: &Instruction) -> bool {
         || (insn.condition_code() != iced_x86::ConditionCode::None
             && insn.flow_control() == FlowControl::Next
             && insn.op0_kind() == OpKind::Memory)
+}
+
+/// Bit tests: the flags that the manual leaves undefined depend, in QEMU, on the instruction that
+/// is translated before them, and so on where a block begins.
+fn leaves_undefined_flags_to_chance(insn: &Instruction) -> bool {
+    matches!(
+        insn.mnemonic(),
+        Mnemonic::Bt | Mnemonic::Btc | Mnemonic::Btr | Mnemonic::Bts
+    )
 }
 
 /// Bytes of the explicit memory operand, if there is one.

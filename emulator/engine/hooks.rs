@@ -62,6 +62,10 @@ pub(super) enum Halt {
     Flags,
     /// One REP instruction has run for long.
     RepSlice,
+    /// A store into code through a translation that is not executable: see [`HookState::on_fill`].
+    CodeWrite,
+    /// A block has changed its own code.
+    CodeChanged,
     /// iced-x86 and Unicorn do not agree on the block that begins here.
     Disagree { start: u64, size: u32 },
     /// iced-x86 and Unicorn do not agree on the one instruction that lies here.
@@ -181,6 +185,12 @@ pub(super) struct HookState {
     pub(super) denied: Vec<u64>,
     /// A linear page that stands for a scratch page, for one instruction.
     pub(super) overlay: Option<(u64, u64)>,
+    /// The one instruction that runs may store into code through any translation.
+    pub(super) code_writes: bool,
+    /// Frames into which it may have.
+    pub(super) written_code: Vec<u64>,
+    /// A frame has got its first code.
+    pub(super) new_code: bool,
     /// Code is being dropped through [`PROBE_BASE`].
     pub(super) probing: bool,
     info: InstructionInfoFactory,
@@ -224,6 +234,9 @@ impl HookState {
             watch: Vec::new(),
             denied: Vec::new(),
             overlay: None,
+            code_writes: false,
+            written_code: Vec::new(),
+            new_code: false,
             probing: false,
             info: InstructionInfoFactory::new(),
         }
@@ -277,6 +290,7 @@ impl HookState {
         let stop_at = |at: u64| breakpoints.binary_search(&at).is_ok();
         let block = Block::decode(start, bytes, frames, self.bitness, &mut self.info, &stop_at);
         for frame in frames {
+            self.new_code |= !self.has_code(frame);
             let n = (frame / PAGE_SIZE) as usize;
             self.code_pages[n / 64] |= 1 << (n % 64);
         }
@@ -328,20 +342,21 @@ impl HookState {
     }
 
     /// Corrects for a block that was left because of a store into its own code.
-    fn block_of_one(&mut self, rip: u64) {
-        if self
+    fn block_of_one(&mut self, rip: u64) -> bool {
+        let left = self
             .blocks
             .get(self.current)
-            .is_some_and(|b| b.left_before(rip))
-        {
+            .is_some_and(|b| b.left_before(rip));
+        if left {
             self.leave_block_at(rip);
         }
+        left
     }
 
     fn on_edge(&mut self, uc: *mut uc_engine, tb: &TranslationBlock) {
         let (start, size) = (tb.pc, u32::from(tb.size));
-        if tb.icount == 1 {
-            self.block_of_one(start);
+        if tb.icount == 1 && self.block_of_one(start) && !self.stepping {
+            return self.stop(uc, Halt::CodeChanged);
         }
         let Some(index) = self.decode(start, size) else {
             return self.stop(uc, Halt::Disagree { start, size });
@@ -356,6 +371,10 @@ impl HookState {
                 Halt::Disagree { start, size }
             };
             return self.stop(uc, halt);
+        }
+        if self.new_code {
+            // Translations through which it can be written to may be in the TLB.
+            return self.stop(uc, Halt::Retranslate { start, size });
         }
         if self.force && self.stepping {
             return;
@@ -385,8 +404,8 @@ impl HookState {
         if (weight & CHECK != 0 || self.rep.active) && self.rep_goes_on(uc, start, index) {
             return;
         }
-        if weight & CHECK != 0 {
-            self.block_of_one(start);
+        if weight & CHECK != 0 && self.block_of_one(start) && !self.stepping {
+            return self.stop(uc, Halt::CodeChanged);
         }
         let weight = u64::from(weight & !CHECK);
         if self.trace {
@@ -572,6 +591,16 @@ impl HookState {
             self.halt = Some(refused);
             return None;
         }
+        // A write that is not watched for changed code. Unicorn watches while the same entry of
+        // its TLB is executable, and after that one write only.
+        let unwatched = self.has_code(grant.phys.0) && !grant.exec;
+        if unwatched && kind == AccessKind::Write {
+            if !self.code_writes {
+                self.halt = Some(Halt::CodeWrite);
+                return None;
+            }
+            self.written_code.push(grant.phys.0);
+        }
         let mut perms = Prot(0);
         if grant.read {
             perms |= Prot::READ;
@@ -580,7 +609,8 @@ impl HookState {
             perms |= Prot::EXEC;
         }
         // With old contents being kept, a page must ask before its first write.
-        if grant.write && (kind == AccessKind::Write || !self.ram.keeps_undo()) {
+        let asked = kind == AccessKind::Write;
+        if grant.write && (asked || !(self.ram.keeps_undo() || unwatched)) {
             self.ram.note_write(grant.phys.0);
             perms |= Prot::WRITE;
         }

@@ -83,6 +83,7 @@ pub struct Engine {
     state: *mut HookState,
     scratch: *mut u8,
     stale_code: Vec<(u64, u64)>,
+    patience: run::Patience,
     foreign_hooks: bool,
 }
 
@@ -160,6 +161,7 @@ impl Engine {
             state,
             scratch,
             stale_code: Vec::new(),
+            patience: run::Patience::default(),
             foreign_hooks: false,
         };
         hooks::install(uc, state)?;

@@ -26,6 +26,9 @@ pub struct RunOptions {
     pub watch_flags: bool,
     /// Call [`Source::instruction`] for each instruction.
     pub trace: bool,
+    /// With `step`: the instruction may store into code through a translation that is not
+    /// executable, for which the engine stops otherwise ([`Cause::CodeWrite`]).
+    pub code_writes: bool,
 }
 
 /// Why it stopped. RIP is exact in every case.
@@ -68,6 +71,12 @@ pub enum Cause {
     Flags,
     /// Control is about to begin a block at a watched address.
     Watched,
+    /// The instruction at RIP stores into a frame that holds code, through a translation that is
+    /// not executable: step it with [`RunOptions::code_writes`].
+    CodeWrite,
+    /// Inside the engine only: the block has changed its own code.
+    #[doc(hidden)]
+    CodeChanged,
     /// Inside the engine only: a REP instruction comes, and is begun by itself.
     #[doc(hidden)]
     BeginRep,
@@ -118,6 +127,7 @@ impl Engine {
             self.run_to_limit(regs, options)
         };
         self.state_mut().source = None;
+        self.settle_code_writes();
         if self.state().icount == start && exit.rep_iterations == 0 {
             regs.rflags |= had_rf;
         }
@@ -127,6 +137,8 @@ impl Engine {
     fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
         // A REP instruction that was begun by a single step: where, and how far it came.
         let mut begun = (0, 0, 0);
+        // Single steps to make before blocks are tried again.
+        let mut steps = 0;
         let trap = regs.rflags & rflags::TF != 0;
         let mut exit = loop {
             if self.state().icount >= options.limit {
@@ -137,50 +149,66 @@ impl Engine {
             }
             // Somebody's code hook is compiled into each instruction: flags are safe in steps alone
             // (see the module `hooks`).
-            if !self.foreign_hooks {
+            if steps == 0 && !self.foreign_hooks {
+                steps = 1;
                 match self
                     .run_once(regs, options, false)
                     .map(|exit| (exit.cause.clone(), exit))
                 {
-                    Some((Cause::BeginRep, _)) => continue,
+                    Some((Cause::BeginRep, _)) => steps = 0,
+                    Some((Cause::CodeChanged, _)) => steps = self.patience.changed(self.icount()),
                     // One by one it shows which instruction it is, if control comes there at all.
                     Some((Cause::StepAlone | Cause::Disagreement { .. }, _)) | None => {}
                     Some((_, exit)) => break exit,
                 }
-                if self.state().icount >= options.limit {
-                    continue;
-                }
+                continue;
             }
             // The next block would pass the limit, or its instruction wants it: a single step.
-            match self.run_once(regs, options, true) {
+            steps = steps.saturating_sub(1);
+            let flags = regs.rflags;
+            let rep_iterations = match self.run_once(regs, options, true) {
                 Some(Exit {
                     cause: Cause::Stepped,
                     rep_iterations,
+                }) => rep_iterations,
+                Some(Exit {
+                    cause: Cause::BeginRep,
+                    ..
                 }) => {
-                    let here = (regs.rip, self.state().icount);
-                    let earlier = if (begun.0, begun.1) == here {
-                        begun.2
-                    } else {
-                        0
-                    };
-                    begun = (here.0, here.1, earlier + rep_iterations);
-                    let cause = if trap {
-                        Cause::Stepped
-                    } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
-                        Cause::Watched
-                    } else if begun.2 >= REP_SLICE {
-                        Cause::RepSlice
-                    } else {
-                        continue;
-                    };
-                    break Exit {
-                        cause,
-                        rep_iterations: 0,
-                    };
+                    steps = 0;
+                    continue;
                 }
                 Some(exit) => break exit,
-                None => {}
+                // Stopped before a second instruction: see `run_once`.
+                None => 0,
+            };
+            let here = (regs.rip, self.state().icount);
+            let earlier = if (begun.0, begun.1) == here {
+                begun.2
+            } else {
+                0
+            };
+            begun = (here.0, here.1, earlier + rep_iterations);
+            if rep_iterations != 0 {
+                // The rest of its iterations at once.
+                steps = 0;
             }
+            let changed = (regs.rflags ^ flags) & (rflags::IF | rflags::AC | rflags::TF);
+            let cause = if trap {
+                Cause::Stepped
+            } else if options.watch_flags && changed != 0 {
+                Cause::Flags
+            } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
+                Cause::Watched
+            } else if begun.2 >= REP_SLICE {
+                Cause::RepSlice
+            } else {
+                continue;
+            };
+            break Exit {
+                cause,
+                rep_iterations: 0,
+            };
         };
         if (begun.0, begun.1) == (regs.rip, self.state().icount) {
             exit.rep_iterations += begun.2;
@@ -216,6 +244,7 @@ impl Engine {
         s.smap = regs.cr4 & crate::arch::bits::cr4::SMAP != 0;
         s.la57 = regs.la57();
         s.force = options.force;
+        s.code_writes = options.step && options.code_writes;
         s.trace = options.trace;
         s.watch_flags = options.watch_flags;
         s.over = if options.over_breakpoint {
@@ -268,7 +297,11 @@ impl Engine {
                     // The block before has run to its end.
                     s.trace_block(!0);
                     s.current = NONE;
+                    let new_code = std::mem::take(&mut s.new_code);
                     self.remove_translation(start, size);
+                    if new_code {
+                        self.flush_tlb();
+                    }
                 }
                 Some(halt @ (Halt::Disagree { start, size } | Halt::Undefined { start, size })) => {
                     // Announced again, and refused again, whenever control comes here.
@@ -308,6 +341,7 @@ impl Engine {
             }
             | Halt::Disagree { .. }
             | Halt::Undefined { .. }
+            | Halt::CodeChanged
             | Halt::BeforeBlock
             | Halt::Retranslate { .. }
             | Halt::Exception { vector: 1 } => {}
@@ -316,6 +350,7 @@ impl Engine {
             | Halt::Exception { .. }
             | Halt::Invalid
             | Halt::Refused { .. }
+            | Halt::CodeWrite
             | Halt::RepSlice => s.leave_block_at(rip),
         }
         // A fault of an instruction that a hook had let run on.
@@ -324,7 +359,7 @@ impl Engine {
             && !matches!(halt, Halt::Exception { vector: 1 })
             && matches!(
                 halt,
-                Halt::Refused { .. } | Halt::Exception { .. } | Halt::Invalid
+                Halt::Refused { .. } | Halt::CodeWrite | Halt::Exception { .. } | Halt::Invalid
             )
         {
             regs.rflags = flags & cpu_image::FLAGS | rflags::FIXED;
@@ -369,6 +404,8 @@ impl Engine {
             Halt::Watched => Cause::Watched,
             Halt::Limit => Cause::Limit,
             Halt::RepSlice => Cause::RepSlice,
+            Halt::CodeWrite => Cause::CodeWrite,
+            Halt::CodeChanged => Cause::CodeChanged,
             Halt::At {
                 insn,
                 why: At::Intercept,
@@ -469,6 +506,19 @@ impl Engine {
             .ctl_remove_cache(start, start.wrapping_add(u64::from(size.max(1))));
     }
 
+    /// After an instruction that may have written to code unwatched: no such entry stays in the
+    /// TLB, and no code in the frame.
+    fn settle_code_writes(&mut self) {
+        let frames = std::mem::take(&mut self.state_mut().written_code);
+        if frames.is_empty() {
+            return;
+        }
+        for frame in frames {
+            self.stale_code.push((frame, PAGE_SIZE));
+        }
+        self.flush_tlb();
+    }
+
     /// Drops translated code over which the host wrote.
     fn drop_stale_code(&mut self) {
         if self.stale_code.is_empty() {
@@ -482,5 +532,28 @@ impl Engine {
                 .ctl_remove_cache(at, at + len.clamp(1, PAGE_SIZE));
             self.state_mut().probing = false;
         }
+    }
+}
+
+/// How long code that changes itself is run one instruction at a time. Each change drops blocks of
+/// up to 512 instructions, whose translation takes a millisecond.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience {
+    steps: u32,
+    /// The last change.
+    at: u64,
+}
+
+impl Patience {
+    /// The steps to make after a change at `icount`: more and more while changes are frequent.
+    fn changed(&mut self, icount: u64) -> u32 {
+        let since = icount.wrapping_sub(self.at);
+        self.steps = if since > 1000 + 4 * u64::from(self.steps) {
+            1
+        } else {
+            (self.steps * 2).clamp(1, 4096)
+        };
+        self.at = icount;
+        self.steps
     }
 }

@@ -231,6 +231,7 @@ impl Machine {
             step: true,
             force: true,
             over_breakpoint: true,
+            code_writes: true,
             limit: u64::MAX,
             trace: self.world.log.wants(EventClass::INSN),
             ..RunOptions::default()

@@ -125,6 +125,7 @@ impl Machine {
             watch_flags: self.cpu.regs.rflags & rflags::IF == 0 && self.interrupt_waits()
                 || self.watches_alignment(),
             trace: self.world.log.wants(EventClass::INSN),
+            code_writes: false,
         }
     }
 
@@ -206,7 +207,17 @@ impl Machine {
     pub(super) fn after(&mut self, exit: Exit) -> Option<StopReason> {
         match exit.cause {
             Cause::Limit | Cause::Stepped | Cause::Flags | Cause::Watched | Cause::RepSlice => None,
-            Cause::BeginRep | Cause::StepAlone => None,
+            Cause::BeginRep | Cause::StepAlone | Cause::CodeChanged => None,
+            Cause::CodeWrite => {
+                let options = RunOptions {
+                    step: true,
+                    over_breakpoint: true,
+                    code_writes: true,
+                    ..self.options(Until::Never)
+                };
+                let exit = self.enter(options);
+                self.after(exit)
+            }
             Cause::Breakpoint => {
                 // The boundary is looked at; then the instruction runs.
                 self.state.over_breakpoint = true;
