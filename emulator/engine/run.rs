@@ -144,12 +144,20 @@ impl Engine {
                 continue;
             }
             // The next block would pass the limit, or its instruction wants it: a single step.
+            let before = self.state().icount;
             match self.run_once(regs, options, true) {
                 Some(Exit {
                     cause: Cause::Stepped,
                     rep_iterations,
                 }) => {
                     begun = (regs.rip, self.state().icount, rep_iterations);
+                    // The next block begins a run of Unicorn, and would pass for the first one.
+                    if begun.1 != before && self.state().watch.contains(&regs.rip) {
+                        break Exit {
+                            cause: Cause::Watched,
+                            rep_iterations: 0,
+                        };
+                    }
                 }
                 Some(exit) => break exit,
                 None => {}
@@ -220,11 +228,10 @@ impl Engine {
         s.current = NONE;
         s.rep = Rep::default();
         s.flags_seen = None;
+        s.begin = Some(regs.rip);
         let halt = loop {
             let rip = self.live_rip();
-            let s = self.state_mut();
-            s.halt = None;
-            s.begin = Some(rip);
+            self.state_mut().halt = None;
             // SAFETY: the engine is live; hooks and RAM outlive the call; `HookState` is not
             // borrowed here while Unicorn's callbacks use it.
             unsafe { uc_emu_start(self.uc, rip, 0, 0, 0) };
@@ -233,10 +240,9 @@ impl Engine {
                 std::panic::resume_unwind(payload);
             }
             match self.state_mut().halt.take() {
-                Some(Halt::Retranslate { start, size }) => {
-                    self.state_mut().current = NONE;
-                    self.remove_translation(start, size);
-                }
+                // As if nothing had stopped: the block before it is still the current one, and
+                // control comes from there.
+                Some(Halt::Retranslate { start, size }) => self.remove_translation(start, size),
                 Some(halt) => break halt,
                 // Nothing stops Unicorn but us.
                 None => break Halt::Disagree { start: rip },
