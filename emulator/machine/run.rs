@@ -64,7 +64,10 @@ impl Machine {
             // Without side effects: what is not cached is not looked at, and not known.
             self.state.next = self.peek_instruction().filter(crate::system::insn::is_iret);
         }
-        self.state.next.is_some()
+        self.state
+            .next
+            .as_ref()
+            .is_some_and(crate::system::insn::is_iret)
     }
 
     /// The engine's breakpoints and denied pages follow the schedule and the debug registers.
