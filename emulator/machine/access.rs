@@ -3,6 +3,7 @@
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 
 use super::Machine;
+use super::log::Place;
 use super::stop::{StopReason, Until};
 use crate::arch::bits::efer;
 use crate::arch::state::SegReg;
@@ -294,8 +295,11 @@ impl Machine {
     pub(super) fn guarded(&mut self, insn: &Instruction, guard: Guard) -> Option<StopReason> {
         self.note_place();
         if guard == Guard::CallTarget {
+            let bytes = self.instruction_bytes_if_traced(insn);
             return match near_branch(&mut self.cpu, &mut self.world, insn) {
                 Ok(_) => {
+                    let place = self.world.log.place;
+                    self.tell_instruction(place, bytes);
                     self.cpu.shadow = InterruptShadow::None;
                     self.state.over_breakpoint = false;
                     let trap = self.cpu.regs.rflags & crate::arch::bits::rflags::TF != 0;
@@ -424,11 +428,12 @@ impl Machine {
         Some(bytes)
     }
 
-    /// Tells of an instruction that microcode has executed.
-    pub(super) fn tell_instruction(&mut self, rip: VirtAddr, bytes: &[u8]) {
-        let event = self.formatter.event(rip, bytes);
-        let place = self.world.log.place;
-        self.world.log.instruction(place, event);
+    /// Tells of an instruction that microcode has executed at `place`, and that has retired.
+    pub(super) fn tell_instruction(&mut self, place: Place, bytes: Option<Vec<u8>>) {
+        if let Some(bytes) = bytes {
+            let event = self.formatter.event(VirtAddr(place.rip), &bytes);
+            self.world.log.instruction(place, event);
+        }
     }
 
     /// The value of a segment's base, for display.

@@ -256,7 +256,6 @@ impl Machine {
         self.note_place();
         let trap_before = self.cpu.regs.rflags & rflags::TF != 0;
         let tsc_before = (self.cpu.regs.msr.tsc_offset, self.cpu.regs.msr.tsc_adjust);
-        let rip_before = self.cpu.regs.rip;
         let bytes = self.instruction_bytes_if_traced(insn);
         let outcome = match execute(&mut self.cpu, &mut self.world, insn) {
             Ok(outcome) => outcome,
@@ -266,11 +265,17 @@ impl Machine {
             }
             Err(crate::arch::Trap::NotModelled(what)) => return Some(self.not_modelled(what)),
         };
-        if let Some(bytes) = bytes {
-            self.tell_instruction(VirtAddr(rip_before), &bytes);
-        }
+        let place = self.world.log.place;
         if let Some(event) = outcome.software_event {
-            return self.software_interrupt(event);
+            let icount = self.world.engine.icount();
+            let stop = self.software_interrupt(event);
+            if self.world.engine.icount() != icount {
+                self.tell_instruction(place, bytes);
+            }
+            return stop;
+        }
+        if !outcome.rep_iteration {
+            self.tell_instruction(place, bytes);
         }
         self.cpu.shadow = outcome.shadow;
         self.state.over_breakpoint = false;
