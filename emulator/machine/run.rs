@@ -277,7 +277,15 @@ impl Machine {
         if !outcome.rep_iteration {
             self.tell_instruction(place, bytes);
         }
-        self.cpu.shadow = outcome.shadow;
+        // In a sequence of MOV SS only the first holds events (SDM vol. 2, MOV): a loop of them
+        // cannot hold them for ever.
+        let repeated =
+            self.cpu.shadow == InterruptShadow::MovSs && outcome.shadow == InterruptShadow::MovSs;
+        self.cpu.shadow = if repeated {
+            InterruptShadow::None
+        } else {
+            outcome.shadow
+        };
         self.state.over_breakpoint = false;
         if outcome.rep_iteration {
             self.state.sub = self.state.sub.saturating_add(1);
