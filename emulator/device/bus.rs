@@ -32,6 +32,8 @@ pub struct DeviceBus {
     /// The local APIC.
     pub lapic: Lapic,
     devices: Vec<Box<dyn Device>>,
+    /// The memory of `devices`, which is asked for at every page that guest code touches.
+    memory: Vec<Range<u64>>,
 }
 
 /// A device claims what another one has.
@@ -70,6 +72,7 @@ impl DeviceBus {
         Self {
             lapic: Lapic::new(lapic),
             devices: Vec::new(),
+            memory: Vec::new(),
         }
     }
 
@@ -87,6 +90,8 @@ impl DeviceBus {
                 Box::new(PostPort::default()),
                 Box::new(Watchdog::default()),
             ],
+            // None of them is in memory.
+            memory: Vec::new(),
         }
     }
 
@@ -120,6 +125,7 @@ impl DeviceBus {
                 });
             }
         }
+        self.memory.extend(device.mmio().iter().cloned());
         self.devices.push(device);
         Ok(())
     }
@@ -181,8 +187,8 @@ impl DeviceBus {
     pub fn claims_frame(&self, at: PhysAddr) -> bool {
         let start = at.page().0;
         let last = start | (crate::arch::PAGE_SIZE - 1);
-        self.mmio_ranges()
-            .any(|range| range.start <= last && range.end > start)
+        let meets = |range: &Range<u64>| range.start <= last && range.end > start;
+        self.memory.iter().any(meets) || self.lapic.mmio().iter().any(meets)
     }
 
     /// Every range of device memory, the local APIC's first.
@@ -274,6 +280,10 @@ impl DeviceBus {
         for (device, state) in devices.iter_mut().zip(&snapshot.devices) {
             device.restore(state)?;
         }
+        self.memory = devices
+            .iter()
+            .flat_map(|d| d.mmio().iter().cloned())
+            .collect();
         self.devices = devices;
         self.lapic = snapshot.lapic.clone();
         Ok(())

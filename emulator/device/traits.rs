@@ -57,7 +57,7 @@ pub trait Device: Any + Debug + Send + Sync {
         &[]
     }
 
-    /// The physical memory that it claims now; goes before RAM.
+    /// The physical memory that it claims, always the same while it is on a bus; goes before RAM.
     fn mmio(&self) -> &[Range<u64>] {
         &[]
     }

@@ -9,7 +9,8 @@
 //! themselves have no weight here and are counted by the code hook.
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess,
+    Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
+    OpAccess,
 };
 use std::collections::HashMap;
 
@@ -49,6 +50,8 @@ pub(super) struct Block {
     pub(super) weight: u32,
     /// The last instruction.
     pub(super) last: Instruction,
+    /// Unicorn may have taken the last one for an instruction, which it is not (LOCK MOV).
+    ends_invalid: bool,
 }
 
 impl Block {
@@ -67,6 +70,7 @@ impl Block {
         let mut weight = 0;
         let mut guarded = false;
         let mut last = Instruction::default();
+        let mut ends_invalid = false;
         while decoder.can_decode() {
             let offset = decoder.position() as u16;
             let insn = decoder.decode();
@@ -82,7 +86,9 @@ impl Block {
             insns.push((offset, writes));
             let at = start.wrapping_add(u64::from(offset));
             let class = if insn.code() == Code::INVALID {
-                None
+                // Cut short: Unicorn has seen enough to refuse it.
+                ends_invalid = decoder.last_error() == DecoderError::InvalidInstruction;
+                ends_invalid.then_some(Class::Intercept)
             } else {
                 classify(&insn)
             };
@@ -115,7 +121,14 @@ impl Block {
             specials: specials.into(),
             weight,
             last,
+            ends_invalid,
         }
+    }
+
+    /// Whether Unicorn's block of `count` instructions is this one. What Unicorn made of the bytes
+    /// from an invalid instruction on does not matter: it is stopped at.
+    pub(super) fn agrees_with(&self, count: usize) -> bool {
+        self.insns.len() == count || (self.ends_invalid && self.insns.len() < count)
     }
 
     /// The number of counted instructions before the one at `rip`; `None` if none starts there.

@@ -2,6 +2,7 @@
 
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind};
 
+use crate::arch::VirtAddr;
 use crate::system::insn::is_intercepted;
 
 /// What the engine does when it comes to an instruction.
@@ -27,7 +28,7 @@ pub enum Guard {
     Alignment,
     /// A store wider than 8 bytes crosses a page: Unicorn would leave half of it behind.
     WideStore,
-    /// A near indirect CALL to a non-canonical address must not push.
+    /// A near CALL to a non-canonical address must not push.
     CallTarget,
     /// LDMXCSR, FXRSTOR: may unmask SSE exceptions, which Unicorn never raises.
     Mxcsr,
@@ -49,6 +50,9 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     match insn.flow_control() {
         FlowControl::IndirectCall => return Some(Class::Guard(Guard::CallTarget)),
+        FlowControl::Call if !VirtAddr(insn.near_branch_target()).is_canonical(false) => {
+            return Some(Class::Guard(Guard::CallTarget));
+        }
         FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch
             if insn.near_branch_target() == insn.ip() =>
         {

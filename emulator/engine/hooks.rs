@@ -16,7 +16,7 @@ use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use iced_x86::{Instruction, InstructionInfoFactory, Register};
+use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Register};
 use unicorn_engine_sys::{
     HookType, MemType, Prot, RegisterX86, TlbEntry, TranslationBlock, uc_emu_stop, uc_engine,
     uc_hook, uc_hook_add, uc_reg_read,
@@ -35,7 +35,7 @@ use crate::arch::{AccessKind, PAGE_SIZE, VirtAddr};
 pub(super) const PROBE_BASE: u64 = 0x0100_0000_0000_0000;
 
 /// Iterations of one REP instruction after which the engine gives the machine a look.
-const REP_SLICE: u64 = 1 << 20;
+pub(super) const REP_SLICE: u64 = 1 << 20;
 
 /// Why guest code stopped running.
 #[derive(Clone, Debug)]
@@ -346,7 +346,7 @@ impl HookState {
         let Some(block) = self.blocks.get(index) else {
             return;
         };
-        if block.insns.len() != usize::from(tb.icount) {
+        if !block.agrees_with(usize::from(tb.icount)) {
             return self.stop(uc, Halt::Disagree { start });
         }
         if self.force && self.stepping {
@@ -429,7 +429,7 @@ impl HookState {
             return false;
         }
         self.rep.looks += 1;
-        if self.rep.looks % REP_SLICE == 0 && !self.stepping {
+        if self.rep.looks.is_multiple_of(REP_SLICE) && !self.stepping {
             self.stop(uc, Halt::RepSlice);
         }
         true
@@ -456,6 +456,7 @@ impl HookState {
         };
         let icount = self.icount - u64::from(block.weight - done);
         let (insn, class, may_pass) = (special.insn, special.class, special.may_pass);
+        let alone = block.is_single();
         let at = |why| Halt::At { insn, why };
         if special.breakpoint && self.over != (rip, icount) {
             return self.stop(uc, at(At::Breakpoint));
@@ -473,6 +474,8 @@ impl HookState {
             }
             Some(Class::Alone) if self.stepping => {}
             Some(Class::Alone) => self.stop(uc, at(At::Alone)),
+            // By itself already; hooked for a breakpoint, or because everything is.
+            Some(Class::Rep) if alone => self.flags_seen = Some((rip, read_flags(uc))),
             Some(Class::Rep) => self.stop(uc, at(At::Rep)),
             Some(Class::SelfBranch) => {
                 if self.icount >= self.limit {
@@ -496,6 +499,9 @@ impl HookState {
             }
             Guard::CallTarget => {
                 let target = match memory {
+                    None if insn.flow_control() == FlowControl::Call => {
+                        Some(insn.near_branch_target())
+                    }
                     None => Some(read_register(uc, insn.op0_register())),
                     Some(_) => address().and_then(|a| self.peek(a)),
                 };
@@ -559,15 +565,15 @@ impl HookState {
         }
         let mut perms = Prot(0);
         if grant.read {
-            perms = perms | Prot::READ;
+            perms |= Prot::READ;
         }
         if grant.exec {
-            perms = perms | Prot::EXEC;
+            perms |= Prot::EXEC;
         }
         // With old contents being kept, a page must ask before its first write.
         if grant.write && (kind == AccessKind::Write || !self.ram.keeps_undo()) {
             self.ram.note_write(grant.phys.0);
-            perms = perms | Prot::WRITE;
+            perms |= Prot::WRITE;
         }
         if self.denied.contains(&page) {
             perms = Prot::EXEC;

@@ -54,8 +54,8 @@ impl Blob {
             });
         }
         let mut context = std::ptr::null_mut();
-        // SAFETY: `uc` is an open engine, `context` a place for the pointer.
         check(
+            // SAFETY: `uc` is an open engine, `context` a place for the pointer.
             unsafe { uc_context_alloc(uc, &raw mut context) },
             "allocate a context",
         )?;
@@ -137,8 +137,8 @@ impl Drop for Blob {
 }
 
 fn set(uc: *mut uc_engine, reg: RegisterX86, value: u64) -> Result<(), EngineError> {
-    // SAFETY: 64-bit registers read eight bytes from the pointer, smaller ones fewer.
     check(
+        // SAFETY: 64-bit registers read eight bytes from the pointer, smaller ones fewer.
         unsafe { uc_reg_write(uc, reg as i32, (&raw const value).cast()) },
         "write a register",
     )
@@ -146,8 +146,8 @@ fn set(uc: *mut uc_engine, reg: RegisterX86, value: u64) -> Result<(), EngineErr
 
 fn get(uc: *mut uc_engine, reg: RegisterX86) -> Result<u64, EngineError> {
     let mut value = 0u64;
-    // SAFETY: no register asked for here is wider than eight bytes.
     check(
+        // SAFETY: no register asked for here is wider than eight bytes.
         unsafe { uc_reg_read(uc, reg as i32, (&raw mut value).cast()) },
         "read a register",
     )?;
@@ -244,13 +244,13 @@ fn probe_exceptions(uc: *mut uc_engine, blob: &mut Blob) -> Result<(), EngineErr
     const CODE: u64 = 0x1000;
     // mov ds, eax; cli
     let code = [0x8eu8, 0xd8, 0xfa, 0x90];
-    // SAFETY: a fresh engine in which nothing is mapped; the buffer outlives the call.
     check(
+        // SAFETY: a fresh engine in which nothing is mapped; the buffer outlives the call.
         unsafe { unicorn_engine_sys::uc_mem_map(uc, CODE, 4096, 7) },
         "map a scratch page",
     )?;
-    // SAFETY: the page was just mapped.
     check(
+        // SAFETY: the page was just mapped.
         unsafe { unicorn_engine_sys::uc_mem_write(uc, CODE, code.as_ptr().cast(), 4) },
         "write a scratch page",
     )?;

@@ -136,9 +136,9 @@ impl Engine {
         )?;
         check_result(unicorn.ctl_exits_enable(), "run without an end address")?;
         let ram = Ram::new(ram_size)?;
-        // SAFETY: the memory is page-aligned, of this size, and outlives the engine (dropped after
-        // `uc_close` in `Drop`).
         check(
+            // SAFETY: the memory is page-aligned, of this size, and outlives the engine (dropped after
+            // `uc_close` in `Drop`).
             unsafe { uc_mem_map_ptr(uc, 0, ram.len(), 7, ram.host_base().cast()) },
             "map the RAM",
         )?;
@@ -147,8 +147,8 @@ impl Engine {
         if scratch.is_null() {
             return Err(EngineError::OutOfMemory { size: PAGE_SIZE });
         }
-        // SAFETY: as for the RAM.
         check(
+            // SAFETY: as for the RAM.
             unsafe { uc_mem_map_ptr(uc, SCRATCH, PAGE_SIZE, 3, scratch.cast()) },
             "map the scratch page",
         )?;
@@ -296,7 +296,8 @@ impl Engine {
     }
 
     /// Stops ([`Cause::Watched`]) where a block is about to begin at one of these addresses: where
-    /// control arrives there by a branch or a return.
+    /// control arrives there by a branch or a return. (With single steps, or hooks of somebody
+    /// else's, however it arrives.)
     pub fn set_watch(&mut self, addresses: impl Iterator<Item = u64>) {
         let watch = &mut self.state_mut().watch;
         watch.clear();
@@ -380,8 +381,8 @@ impl Engine {
 
     /// The Unicorn instance, for hooks of one's own.
     ///
-    /// From then on every instruction calls into the engine, whatever hooks there are: that is
-    /// slower, and always right. Registers belong to the machine: change them there.
+    /// From then on every instruction is a single step and calls into the engine, whatever hooks
+    /// there are: that is much slower, and always right. Registers belong to the machine: change them there.
     pub fn unicorn(&mut self) -> &mut Unicorn<'static, ()> {
         if !self.foreign_hooks {
             self.foreign_hooks = true;

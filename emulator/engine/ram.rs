@@ -32,7 +32,7 @@ impl Ram {
     /// `len` zero bytes; `len` is a multiple of 4096.
     pub(super) fn new(len: u64) -> Result<Self, EngineError> {
         let max = 64u64 << 30;
-        if len == 0 || len % PAGE_SIZE != 0 || len > max {
+        if len == 0 || !len.is_multiple_of(PAGE_SIZE) || len > max {
             return Err(EngineError::RamSize { size: len });
         }
         let bytes = usize::try_from(len).map_err(|_| EngineError::RamSize { size: len })?;

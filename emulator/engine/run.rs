@@ -4,7 +4,7 @@ use iced_x86::{FlowControl, Instruction};
 use unicorn_engine_sys::uc_emu_start;
 
 use super::classify::Guard;
-use super::hooks::{At, Halt, NONE, PROBE_BASE, Rep};
+use super::hooks::{At, Halt, NONE, PROBE_BASE, REP_SLICE, Rep};
 use super::source::Source;
 use super::{Engine, cpu_image, layout};
 use crate::arch::bits::rflags;
@@ -125,6 +125,7 @@ impl Engine {
     fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
         // A REP instruction that was begun by a single step: where, and how far it came.
         let mut begun = (0, 0, 0);
+        let trap = regs.rflags & rflags::TF != 0;
         let mut exit = loop {
             if self.state().icount >= options.limit {
                 break Exit {
@@ -132,32 +133,47 @@ impl Engine {
                     rep_iterations: 0,
                 };
             }
-            match self
-                .run_once(regs, options, false)
-                .map(|exit| (exit.cause.clone(), exit))
-            {
-                Some((Cause::BeginRep, _)) => continue,
-                Some((Cause::StepAlone, _)) | None => {}
-                Some((_, exit)) => break exit,
-            }
-            if self.state().icount >= options.limit {
-                continue;
+            // Somebody's code hook is compiled into each instruction: flags are safe in steps alone
+            // (see the module `hooks`).
+            if !self.foreign_hooks {
+                match self
+                    .run_once(regs, options, false)
+                    .map(|exit| (exit.cause.clone(), exit))
+                {
+                    Some((Cause::BeginRep, _)) => continue,
+                    Some((Cause::StepAlone, _)) | None => {}
+                    Some((_, exit)) => break exit,
+                }
+                if self.state().icount >= options.limit {
+                    continue;
+                }
             }
             // The next block would pass the limit, or its instruction wants it: a single step.
-            let before = self.state().icount;
             match self.run_once(regs, options, true) {
                 Some(Exit {
                     cause: Cause::Stepped,
                     rep_iterations,
                 }) => {
-                    begun = (regs.rip, self.state().icount, rep_iterations);
-                    // The next block begins a run of Unicorn, and would pass for the first one.
-                    if begun.1 != before && self.state().watch.contains(&regs.rip) {
-                        break Exit {
-                            cause: Cause::Watched,
-                            rep_iterations: 0,
-                        };
-                    }
+                    let here = (regs.rip, self.state().icount);
+                    let earlier = if (begun.0, begun.1) == here {
+                        begun.2
+                    } else {
+                        0
+                    };
+                    begun = (here.0, here.1, earlier + rep_iterations);
+                    let cause = if trap {
+                        Cause::Stepped
+                    } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
+                        Cause::Watched
+                    } else if begun.2 >= REP_SLICE {
+                        Cause::RepSlice
+                    } else {
+                        continue;
+                    };
+                    break Exit {
+                        cause,
+                        rep_iterations: 0,
+                    };
                 }
                 Some(exit) => break exit,
                 None => {}
@@ -228,10 +244,12 @@ impl Engine {
         s.current = NONE;
         s.rep = Rep::default();
         s.flags_seen = None;
+        // Not again below: what is translated again later is not where this run begins.
         s.begin = Some(regs.rip);
         let halt = loop {
             let rip = self.live_rip();
-            self.state_mut().halt = None;
+            let s = self.state_mut();
+            s.halt = None;
             // SAFETY: the engine is live; hooks and RAM outlive the call; `HookState` is not
             // borrowed here while Unicorn's callbacks use it.
             unsafe { uc_emu_start(self.uc, rip, 0, 0, 0) };
@@ -283,6 +301,7 @@ impl Engine {
         // A fault of an instruction that a hook had let run on.
         if let Some((at, flags)) = s.flags_seen
             && at == rip
+            && !matches!(halt, Halt::Exception { vector: 1 })
             && matches!(
                 halt,
                 Halt::Refused { .. } | Halt::Exception { .. } | Halt::Invalid
@@ -322,7 +341,10 @@ impl Engine {
                 why: At::Breakpoint,
                 ..
             } => Cause::Breakpoint,
-            Halt::Exception { vector: 1 } => Cause::Stepped,
+            Halt::Exception { vector: 1 } => match self.undo_branch_astray(regs, last) {
+                Some(insn) => Cause::NonCanonicalTarget(insn),
+                None => Cause::Stepped,
+            },
             Halt::Exception { vector } => {
                 let error_code = self.blob.u32(layout::ERROR_CODE);
                 Cause::Exception {
@@ -335,10 +357,7 @@ impl Engine {
                 page,
                 kind: AccessKind::Fetch,
             } => {
-                if !VirtAddr(rip).is_canonical(regs.la57())
-                    && let Some(insn) = last.filter(|i| i.next_ip() != rip)
-                    && self.undo_branch(regs, &insn)
-                {
+                if let Some(insn) = self.undo_branch_astray(regs, last) {
                     return Some(Exit {
                         cause: Cause::NonCanonicalTarget(insn),
                         rep_iterations: 0,
@@ -365,6 +384,19 @@ impl Engine {
     fn last_instruction(&self) -> Option<Instruction> {
         let s = self.state();
         s.blocks.get(s.current).map(|b| b.last)
+    }
+
+    /// Takes back the instruction that has just retired if it branched to a non-canonical address.
+    fn undo_branch_astray(
+        &mut self,
+        regs: &mut CpuState,
+        last: Option<Instruction>,
+    ) -> Option<Instruction> {
+        if VirtAddr(regs.rip).is_canonical(regs.la57()) {
+            return None;
+        }
+        let rip = regs.rip;
+        last.filter(|insn| insn.next_ip() != rip && self.undo_branch(regs, insn))
     }
 
     /// Takes back a near jump or return that has retired: RIP, RSP and the count. A call is not

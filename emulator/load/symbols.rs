@@ -398,6 +398,17 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
+/// Whole names only: a schedule's text has its own offsets.
+impl crate::schedule::SymbolResolver for SymbolTable {
+    fn resolve(&self, name: &str) -> Option<VirtAddr> {
+        self.find(name).ok()
+    }
+
+    fn for_each_name(&self, each: &mut dyn FnMut(&str)) {
+        self.iter().for_each(|(name, _)| each(name));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

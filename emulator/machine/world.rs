@@ -123,7 +123,7 @@ impl World {
             let here = at + done as u64;
             let size = [8usize, 4, 2, 1]
                 .into_iter()
-                .find(|&s| s <= left && here % s as u64 == 0)
+                .find(|&s| s <= left && here.is_multiple_of(s as u64))
                 .unwrap_or(1);
             done += size;
             Some((here, size))

@@ -9,6 +9,7 @@ pub mod reader;
 #[cfg(test)]
 mod samples;
 pub mod schema;
+pub mod shared;
 pub mod sink;
 pub mod symbols;
 pub mod text;
@@ -22,6 +23,7 @@ pub use header::{Header, ImageInfo, TRACE_VERSION, image_hash};
 pub use jsonl::{JsonEncoder, JsonlWriter};
 pub use reader::{ReadError, TraceReader, TracedEvent, Truncated};
 pub use schema::TRACE_SCHEMA;
+pub use shared::SharedEvents;
 pub use sink::{EventSink, Filtered, RecordWriter};
 pub use symbols::{NoSymbols, Symbols};
 pub use text::{TextOptions, TextRenderer, TextWriter};

@@ -187,7 +187,7 @@ fn stores_beside_running_code_are_counted() {
 }
 
 /// Instructions without privilege, of many lengths, some with stores near the code.
-fn instruction() -> impl Strategy<Value = Vec<u8>> {
+pub fn instruction() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(vec![0x48, 0xff, 0xc0]),                                  // inc rax
         Just(vec![0x48, 0x01, 0xc3]),                                  // add rbx, rax

@@ -1,0 +1,30 @@
+//! The commands.
+
+use clap::Subcommand;
+
+use super::exit_code::ExitCode;
+use super::failure::Failure;
+use super::{completions, programs, run, schema, walk};
+
+/// One command with its arguments.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(run::RunArgs),
+    Walk(walk::WalkArgs),
+    Programs(programs::ProgramsArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Does it.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Run(args) => run::run(&args),
+            Self::Walk(args) => walk::walk(&args),
+            Self::Programs(args) => programs::programs(&args),
+            Self::Schema(args) => schema::schema(&args),
+            Self::Completions(args) => completions::completions(&args),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Options that say what is loaded.
+
+use std::path::PathBuf;
+
+use iretrace::load::{Image, LoadOptions};
+use iretrace::trace::{ImageInfo, image_hash};
+
+use super::failure::Failure;
+use super::number;
+
+/// What is loaded, and how.
+#[derive(Debug, clap::Args)]
+pub struct ImageArgs {
+    /// ELF64 file, flat binary, assembly source (.S, .s, .asm), or @NAME for a built-in program
+    pub image: PathBuf,
+
+    /// Treat the image as a flat binary, whatever it looks like
+    #[arg(long, help_heading = "Image")]
+    pub flat: bool,
+
+    /// Load address of a flat binary [default: 0x100000]
+    #[arg(long, value_name = "ADDR", value_parser = number::size, help_heading = "Image")]
+    pub base: Option<u64>,
+
+    /// Search this folder for what an assembly source includes (repeatable)
+    #[arg(
+        short = 'I',
+        long = "include",
+        value_name = "DIR",
+        help_heading = "Image"
+    )]
+    pub include: Vec<PathBuf>,
+}
+
+impl ImageArgs {
+    /// Loads it.
+    pub fn open(&self) -> Result<Image, Failure> {
+        let options = LoadOptions {
+            base: self.base,
+            flat: self.flat,
+            include: self.include.clone(),
+            ..LoadOptions::default()
+        };
+        Ok(Image::open(&self.image, &options)?)
+    }
+}
+
+/// What a trace's header says of `image`: the size and hash of what is loaded, so that a source's
+/// includes and the assembler's work count too.
+pub fn describe(image: &Image) -> ImageInfo {
+    let mut all = Vec::new();
+    let mut size = 0;
+    all.extend(image.entry.0.to_le_bytes());
+    for s in &image.segments {
+        size += s.data.len() as u64;
+        for n in [s.vaddr.0, s.paddr.0, s.mem_size, s.data.len() as u64] {
+            all.extend(n.to_le_bytes());
+        }
+        all.extend(&s.data);
+    }
+    ImageInfo {
+        name: image.name.clone(),
+        size,
+        hash: Some(image_hash(&all)),
+    }
+}

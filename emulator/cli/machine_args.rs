@@ -1,0 +1,185 @@
+//! Options that say what machine it is.
+
+use clap::ValueEnum;
+use iretrace::arch::{CpuModel, Vendor};
+use iretrace::load::limits::DEFAULT_RAM;
+use iretrace::machine::{DEFAULT_MAX_INSNS, MachineConfig, SUCCESS_VALUE};
+
+use super::failure::Failure;
+use super::until::UntilArg;
+use super::{model_switch, number};
+
+/// `--cpu`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Cpu {
+    /// Intel's rules
+    Intel,
+    /// AMD's rules
+    Amd,
+}
+
+impl From<Cpu> for Vendor {
+    fn from(cpu: Cpu) -> Self {
+        match cpu {
+            Cpu::Intel => Self::Intel,
+            Cpu::Amd => Self::Amd,
+        }
+    }
+}
+
+/// The machine, and how far it runs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Machine")]
+pub struct MachineArgs {
+    /// Whose rules hold where vendors differ
+    #[arg(long, value_enum, default_value_t = Cpu::Intel)]
+    cpu: Cpu,
+
+    /// Add or remove a CPU feature (repeatable): -smap, +la57
+    #[arg(
+        long,
+        value_name = "+NAME|-NAME",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    cpu_feature: Vec<String>,
+
+    /// Choose where manuals or vendors differ (repeatable): iret-fault-unblocks-nmi=false
+    #[arg(long, value_name = "NAME=true|false", value_delimiter = ',')]
+    knob: Vec<String>,
+
+    /// Bits of a physical address [default: 46 for intel, 48 for amd]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(32..=52))]
+    maxphyaddr: Option<u8>,
+
+    /// RAM; K, M and G are powers of 1024
+    #[arg(long, value_name = "SIZE", value_parser = number::size, default_value = "64M")]
+    ram: u64,
+
+    /// End after so many instructions; k, M and G are powers of 1000; 'none': no limit
+    #[arg(long, value_name = "N", value_parser = number::limit, default_value = "10G")]
+    max_insns: u64,
+
+    /// End here: a symbol, an address, or icount=N
+    #[arg(long, value_name = "SYMBOL|ADDRESS|icount=N", value_parser = UntilArg::parse)]
+    pub until: Option<UntilArg>,
+
+    /// What the guest writes to the debug-exit port (0xf4) to report success
+    #[arg(long, value_name = "N", value_parser = number::plain32, default_value = "0x10")]
+    success_value: u32,
+}
+
+impl MachineArgs {
+    /// The machine that they describe.
+    pub fn config(&self) -> Result<MachineConfig, Failure> {
+        let mut cpu = CpuModel::of(self.cpu.into());
+        for text in &self.cpu_feature {
+            model_switch::feature(&mut cpu, text)
+                .map_err(|e| Failure::usage(format!("--cpu-feature {text:?}: {e}")))?;
+        }
+        for text in &self.knob {
+            model_switch::knob(&mut cpu, text)
+                .map_err(|e| Failure::usage(format!("--knob {text:?}: {e}")))?;
+        }
+        if let Some(bits) = self.maxphyaddr {
+            cpu.maxphyaddr = bits;
+        }
+        Ok(MachineConfig {
+            ram_size: self.ram,
+            cpu,
+            max_insns: self.max_insns,
+            success_value: self.success_value,
+        })
+    }
+}
+
+/// The words that make `config` from nothing. `full`: the defaults' too.
+pub fn words(config: &MachineConfig, full: bool) -> Vec<(&'static str, String)> {
+    let base = CpuModel::of(config.cpu.vendor);
+    let mut words = Vec::new();
+    let mut push = |name, value: String, default: bool| {
+        if full || !default {
+            words.push((name, value));
+        }
+    };
+    let vendor = match config.cpu.vendor {
+        Vendor::Intel => "intel",
+        Vendor::Amd => "amd",
+    };
+    push(
+        "--cpu",
+        vendor.to_owned(),
+        config.cpu.vendor == Vendor::Intel,
+    );
+    push(
+        "--maxphyaddr",
+        config.cpu.maxphyaddr.to_string(),
+        config.cpu.maxphyaddr == base.maxphyaddr,
+    );
+    let (features, knobs) = model_switch::differences(&base, &config.cpu);
+    features
+        .into_iter()
+        .for_each(|f| push("--cpu-feature", f, false));
+    knobs.into_iter().for_each(|k| push("--knob", k, false));
+    push(
+        "--ram",
+        number::shown_size(config.ram_size),
+        config.ram_size == DEFAULT_RAM,
+    );
+    let limit = match config.max_insns {
+        u64::MAX => "none".to_owned(),
+        n => n.to_string(),
+    };
+    push("--max-insns", limit, config.max_insns == DEFAULT_MAX_INSNS);
+    push(
+        "--success-value",
+        format!("{:#x}", config.success_value),
+        config.success_value == SUCCESS_VALUE,
+    );
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, FromArgMatches};
+
+    fn parse(words: &[String]) -> MachineConfig {
+        let command = MachineArgs::augment_args(clap::Command::new("x").no_binary_name(true));
+        let matches = command.try_get_matches_from(words).expect("good words");
+        let args = MachineArgs::from_arg_matches(&matches).expect("good words");
+        args.config().expect("good words")
+    }
+
+    fn flat(words: Vec<(&'static str, String)>) -> Vec<String> {
+        words
+            .into_iter()
+            .flat_map(|(n, v)| [n.to_owned(), v])
+            .collect()
+    }
+
+    #[test]
+    fn defaults_are_the_library_s() {
+        assert_eq!(parse(&[]), MachineConfig::default());
+        assert!(words(&MachineConfig::default(), false).is_empty());
+    }
+
+    #[test]
+    fn words_make_the_same_machine() {
+        let mut cpu = CpuModel::of(Vendor::Amd);
+        cpu.features.smap = false;
+        cpu.knobs.set_a_on_failed_walk = true;
+        cpu.maxphyaddr = 40;
+        let odd = MachineConfig {
+            ram_size: (3 << 20) + 4096,
+            cpu,
+            max_insns: u64::MAX,
+            success_value: 0x7f,
+        };
+        for config in [MachineConfig::default(), odd] {
+            for full in [false, true] {
+                assert_eq!(parse(&flat(words(&config, full))), config);
+            }
+        }
+    }
+}

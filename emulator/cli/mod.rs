@@ -1,0 +1,26 @@
+//! The command line: a thin shell over the library. One command a file.
+
+mod app;
+mod command;
+mod completions;
+mod console;
+mod dump;
+mod exit_code;
+mod failure;
+mod image_args;
+mod interrupt;
+mod machine_args;
+mod model_switch;
+mod number;
+mod output;
+mod programs;
+mod reproduce;
+mod run;
+mod schedule_args;
+mod schema;
+mod session;
+mod talk;
+mod until;
+mod walk;
+
+pub use app::main;

@@ -1,0 +1,58 @@
+//! Where results go: standard output, or the file of `--output`.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use super::exit_code::ExitCode;
+use super::failure::Failure;
+
+/// `--color`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Whether standard output (or, with `file`, a file) gets colours.
+    pub fn wanted(self, file: bool) -> bool {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+                !file && !set("NO_COLOR") && !dumb && io::stdout().is_terminal()
+            }
+        }
+    }
+}
+
+/// Prints a result on standard output.
+pub fn print(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::stdout(&e))?;
+    Ok(ExitCode::Success)
+}
+
+/// Creates the file of `--output`. It must not be the image, which would be lost.
+pub fn create(path: &Path, image: &Path) -> Result<File, Failure> {
+    if let (Ok(out), Ok(image)) = (path.canonicalize(), image.canonicalize())
+        && out == image
+    {
+        return Err(Failure::usage(format!(
+            "--output {}: that is the image, which would be overwritten; give another file",
+            path.display()
+        )));
+    }
+    File::create(path).map_err(|e| Failure::output_file(path, &e))
+}

@@ -1,0 +1,216 @@
+//! Code that changes after it was translated (SDM vol. 3, "Handling Self- and Cross-Modifying
+//! Code"): by the host, by the guest, through another address, or because another frame is mapped.
+
+use crate::support::{Bench, CODE, PAGE};
+use iretrace::engine::Cause;
+
+/// mov eax, n; hlt
+fn give(n: u8) -> [u8; 6] {
+    [0xb8, n, 0, 0, 0, 0xf4]
+}
+
+const ALIAS: u64 = 0x20_0000;
+
+/// Runs what lies at `at` twice, so that it is cached, and gives EAX.
+fn eax(bench: &mut Bench, at: u64) -> u64 {
+    bench.call(at);
+    let first = bench.regs.gpr[0];
+    bench.regs.gpr[0] = 0;
+    bench.call(at);
+    assert_eq!(bench.regs.gpr[0], first);
+    first
+}
+
+#[test]
+fn the_host_writes_over_code() {
+    let mut bench = Bench::new(&give(1));
+    for n in 1..20 {
+        assert_eq!(eax(&mut bench, CODE), u64::from(n));
+        bench.write(CODE + 1, &[n + 1]);
+    }
+    // The last byte of a page and the first of the next belong to one instruction.
+    let at = CODE + PAGE - 2;
+    bench.write(at, &give(1));
+    assert_eq!(eax(&mut bench, at), 1);
+    bench.write(at + 2, &[2]);
+    assert_eq!(eax(&mut bench, at), 0x201);
+    bench.write(at, &[0xb8, 7, 0, 0]);
+    assert_eq!(eax(&mut bench, at), 7);
+}
+
+#[test]
+fn the_host_writes_over_code_that_has_two_addresses() {
+    let mut bench = Bench::new(&give(1));
+    bench.pages.moved.insert(ALIAS, CODE);
+    for n in 1..6 {
+        assert_eq!(eax(&mut bench, ALIAS), u64::from(n));
+        assert_eq!(eax(&mut bench, CODE), u64::from(n));
+        bench.write(CODE + 1, &[n + 1]);
+    }
+    // And where only the alias was ever run, and is no longer mapped there when the write comes.
+    let mut bench = Bench::new(&give(1));
+    bench.pages.moved.insert(ALIAS, CODE);
+    assert_eq!(eax(&mut bench, ALIAS), 1);
+    bench.pages.moved.insert(ALIAS, 0x8000);
+    bench.engine.flush_tlb();
+    bench.write(CODE + 1, &[2]);
+    bench.write(0x8000, &give(9));
+    assert_eq!(eax(&mut bench, ALIAS), 9);
+    bench.pages.moved.insert(ALIAS, CODE);
+    bench.engine.flush_tlb();
+    assert_eq!(eax(&mut bench, ALIAS), 2);
+}
+
+#[test]
+fn the_host_puts_an_interception_where_none_was() {
+    // nop; nop; nop; hlt, then nop; cpuid; hlt
+    let mut bench = Bench::new(&[0x90, 0x90, 0x90, 0xf4]);
+    bench.call(CODE);
+    assert_eq!((bench.regs.rip, bench.engine.icount()), (CODE + 3, 3));
+    bench.write(CODE + 1, &[0x0f, 0xa2]);
+    bench.call(CODE);
+    assert_eq!((bench.regs.rip, bench.engine.icount()), (CODE + 1, 4));
+    bench.write(CODE + 1, &[0x90, 0x90]);
+    bench.call(CODE);
+    assert_eq!((bench.regs.rip, bench.engine.icount()), (CODE + 3, 7));
+}
+
+#[test]
+fn code_goes_back_with_ram() {
+    let mut bench = Bench::new(&give(1));
+    bench.pages.moved.insert(ALIAS, CODE);
+    assert_eq!(eax(&mut bench, CODE), 1);
+    bench.engine.begin_undo();
+    for n in 2..5 {
+        // By the host.
+        bench.write(CODE + 1, &[n]);
+        assert_eq!(eax(&mut bench, CODE), u64::from(n));
+        assert_eq!(eax(&mut bench, ALIAS), u64::from(n));
+        bench.engine.rewind_ram();
+        assert_eq!(eax(&mut bench, ALIAS), 1);
+        assert_eq!(eax(&mut bench, CODE), 1);
+        // By the guest, from another page: mov byte [CODE + 1], n; hlt
+        bench.write(0x6000, &[0xc6, 0x04, 0x25, 1, 0x40, 0, 0, n, 0xf4]);
+        bench.call(0x6000);
+        assert_eq!(eax(&mut bench, CODE), u64::from(n));
+        bench.engine.rewind_ram();
+        assert_eq!(eax(&mut bench, CODE), 1);
+    }
+}
+
+#[test]
+fn the_guest_writes_over_code_that_has_run() {
+    // mov [rbx], al; jmp to the page of the changed code. Directly, and through an alias; CPUID
+    // between them serializes, which the alias needs.
+    for target in [CODE + 1, ALIAS + 1] {
+        let mut bench = Bench::new(&give(1));
+        bench.pages.moved.insert(ALIAS, CODE);
+        // mov [rbx], cl; cpuid
+        bench.write(0x6000, &[0x88, 0x0b, 0x0f, 0xa2]);
+        for n in 2..9 {
+            assert_eq!(eax(&mut bench, CODE), n - 1);
+            assert_eq!(eax(&mut bench, ALIAS), n - 1);
+            bench.regs.gpr[3] = target;
+            bench.regs.gpr[1] = n;
+            bench.call(0x6000);
+            assert_eq!(bench.regs.rip, 0x6002);
+        }
+        assert_eq!(eax(&mut bench, CODE), 8);
+    }
+}
+
+#[test]
+fn the_guest_writes_over_its_own_block() {
+    // inc byte [rip + 1]; add al, 0; dec ecx; jnz; hlt: the very next instruction changes
+    let code = [
+        0xfe, 0x05, 1, 0, 0, 0, 0x04, 0, 0xff, 0xc9, 0x75, 0xf4, 0xf4,
+    ];
+    let mut bench = Bench::new(&code);
+    bench.regs.gpr[1] = 9;
+    let exit = bench.run(1000);
+    assert!(matches!(exit.cause, Cause::Intercept(_)), "{exit:?}");
+    assert_eq!(
+        (bench.regs.gpr[0], bench.engine.icount()),
+        ((1..=9).sum(), 4 * 9)
+    );
+}
+
+#[test]
+fn one_frame_runs_at_each_of_its_addresses() {
+    // lea rax, [rip]; jmp +0; lea rbx, [rip]; hlt
+    let code = [
+        0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xeb, 0, 0x48, 0x8d, 0x1d, 0, 0, 0, 0, 0xf4,
+    ];
+    let mut bench = Bench::new(&code);
+    for n in 0..3 {
+        bench.pages.moved.insert(ALIAS + n * PAGE, CODE);
+    }
+    for round in 0..3 {
+        for page in [CODE, ALIAS, ALIAS + PAGE, ALIAS + 2 * PAGE] {
+            let before = bench.engine.icount();
+            bench.call(page);
+            assert_eq!(
+                (bench.regs.gpr[0], bench.regs.gpr[3]),
+                (page + 7, page + 16)
+            );
+            assert_eq!(bench.engine.icount() - before, 3, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn another_frame_is_mapped_in_the_place_of_code() {
+    // Blocks of the same address and size, with other instructions: 2, 6 and 1 before an
+    // interception.
+    let frames: [(u64, &[u8], u64, u64); 4] = [
+        // inc rax; inc rax; hlt
+        (0x6000, &[0x48, 0xff, 0xc0, 0x48, 0xff, 0xc0, 0xf4], 2, 6),
+        // six nops; hlt
+        (0x7000, &[0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xf4], 6, 6),
+        // nop; cpuid; nop; nop; nop; hlt
+        (0x8000, &[0x90, 0x0f, 0xa2, 0x90, 0x90, 0x90, 0xf4], 1, 1),
+        // mov ebx, 3; nop; hlt
+        (0x9000, &[0xbb, 3, 0, 0, 0, 0x90, 0xf4], 2, 6),
+    ];
+    let mut bench = Bench::new(&[]);
+    for (frame, code, ..) in frames {
+        bench.write(frame, code);
+    }
+    // A caller in another page, so that its block is chained to the changing one: jmp rdx
+    bench.write(0x5000, &[0x90, 0xff, 0xe2]);
+    for n in 0..24usize {
+        let (frame, _, count, offset) = frames[n * 7 % 5 % 4];
+        bench.pages.moved.insert(ALIAS, frame);
+        bench.engine.flush_tlb();
+        for _ in 0..3 {
+            bench.regs.gpr[2] = ALIAS;
+            bench.regs.gpr[0] = 0;
+            let before = bench.engine.icount();
+            bench.call(0x5000);
+            assert_eq!(bench.regs.rip, ALIAS + offset, "frame {frame:#x}");
+            assert_eq!(
+                bench.engine.icount() - before,
+                2 + count,
+                "frame {frame:#x}"
+            );
+            assert_eq!(bench.regs.gpr[0], if frame == 0x6000 { 2 } else { 0 });
+        }
+    }
+}
+
+#[test]
+fn the_second_page_of_a_block_changes_its_frame() {
+    // mov eax, imm32 over the page end: its immediate lies in the second page
+    let at = ALIAS + PAGE - 1;
+    let mut bench = Bench::new(&[]);
+    bench.write(0x6fff, &[0xb8]);
+    for (frame, n) in [(0x8000u64, 1u8), (0x9000, 2)] {
+        bench.write(frame, &[n, 0, 0, 0, 0xf4]);
+    }
+    bench.pages.moved.insert(ALIAS, 0x6000);
+    for n in [1, 2, 1, 2] {
+        bench.pages.moved.insert(ALIAS + PAGE, 0x7000 + n * PAGE);
+        bench.engine.flush_tlb();
+        assert_eq!(eax(&mut bench, at), n);
+    }
+}

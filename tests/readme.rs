@@ -1,0 +1,58 @@
+//! What the README shows is what happens.
+
+const README: &str = include_str!("../README.md");
+const GOLDEN: &str = include_str!("../traces/nested-nmi.txt");
+
+/// The lines of the block that begins at `first`, without that line.
+fn block(first: &str) -> Vec<&'static str> {
+    let from = README.find(first).expect("the block is there");
+    README[from..]
+        .lines()
+        .skip(1)
+        .take_while(|line| *line != "```")
+        .collect()
+}
+
+#[test]
+fn the_trace_at_the_top_is_the_golden_one() {
+    let shown = block("$ iretrace run @nested-nmi");
+    // Without the two lines of the header, which name the image's hash.
+    let golden: Vec<&str> = GOLDEN.lines().skip(2).collect();
+    assert_eq!(shown, golden);
+}
+
+#[test]
+fn the_commands_under_use_parse() {
+    let use_it = block("## Use");
+    let commands: Vec<&str> = use_it
+        .into_iter()
+        .filter(|l| l.starts_with("iretrace "))
+        .collect();
+    assert!(commands.len() >= 8, "the block under Use is gone");
+    for command in commands {
+        let words: Vec<&str> = command
+            .split("  #")
+            .next()
+            .into_iter()
+            .flat_map(|c| c.split_whitespace().skip(1))
+            .collect();
+        // An image that is not there is found out after the options have been understood.
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_iretrace"))
+            .args(words.iter().map(|w| w.trim_matches('\'')).map(|w| {
+                if w.ends_with(".elf") || w.ends_with(".S") {
+                    "/nonexistent/image"
+                } else {
+                    w
+                }
+            }))
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("iretrace runs");
+        let code = run.status.code();
+        assert!(
+            matches!(code, Some(0 | 96)),
+            "{command}: {code:?}: {}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+    }
+}
