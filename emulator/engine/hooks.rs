@@ -411,13 +411,13 @@ impl HookState {
         if self.trace {
             self.trace_block(!0);
         }
-        if self.icount + weight > self.limit {
-            self.current = NONE;
-            return self.stop(uc, Halt::BeforeBlock);
-        }
         if !self.watch.is_empty() && begin != Some(start) && self.watch.contains(&start) {
             self.current = NONE;
             return self.stop(uc, Halt::Watched);
+        }
+        if self.icount + weight > self.limit {
+            self.current = NONE;
+            return self.stop(uc, Halt::BeforeBlock);
         }
         if self.watch_flags
             && self

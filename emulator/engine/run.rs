@@ -292,12 +292,10 @@ impl Engine {
                 std::panic::resume_unwind(payload);
             }
             match self.state_mut().halt.take() {
+                // As if nothing had stopped: the block before it is still the current one, and
+                // control comes from there.
                 Some(Halt::Retranslate { start, size }) => {
-                    let s = self.state_mut();
-                    // The block before has run to its end.
-                    s.trace_block(!0);
-                    s.current = NONE;
-                    let new_code = std::mem::take(&mut s.new_code);
+                    let new_code = std::mem::take(&mut self.state_mut().new_code);
                     self.remove_translation(start, size);
                     if new_code {
                         self.flush_tlb();

@@ -296,12 +296,11 @@ impl Machine {
     pub(super) fn guarded(&mut self, insn: &Instruction, guard: Guard) -> Option<StopReason> {
         self.note_place();
         if guard == Guard::CallTarget {
-            let place = self.world.log.place;
-            let rip = self.cpu.regs.rip;
             let bytes = self.instruction_bytes_if_traced(insn);
             return match near_branch(&mut self.cpu, &mut self.world, insn) {
                 Ok(_) => {
-                    self.tell_instruction(place, rip, bytes);
+                    let place = self.world.log.place;
+                    self.tell_instruction(place, bytes);
                     self.cpu.shadow = InterruptShadow::None;
                     self.state.over_breakpoint = false;
                     let trap = self.cpu.regs.rflags & crate::arch::bits::rflags::TF != 0;
@@ -430,10 +429,10 @@ impl Machine {
         Some(bytes)
     }
 
-    /// Tells of an instruction that microcode has retired, if its bytes are wanted.
-    pub(super) fn tell_instruction(&mut self, place: Place, rip: u64, bytes: Option<Vec<u8>>) {
+    /// Tells of an instruction that microcode has executed at `place`, and that has retired.
+    pub(super) fn tell_instruction(&mut self, place: Place, bytes: Option<Vec<u8>>) {
         if let Some(bytes) = bytes {
-            let event = self.formatter.event(VirtAddr(rip), &bytes);
+            let event = self.formatter.event(VirtAddr(place.rip), &bytes);
             self.world.log.instruction(place, event);
         }
     }

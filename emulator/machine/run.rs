@@ -64,7 +64,10 @@ impl Machine {
             // Without side effects: what is not cached is not looked at, and not known.
             self.state.next = self.peek_instruction().filter(crate::system::insn::is_iret);
         }
-        self.state.next.is_some()
+        self.state
+            .next
+            .as_ref()
+            .is_some_and(crate::system::insn::is_iret)
     }
 
     /// The engine's breakpoints and denied pages follow the schedule and the debug registers.
@@ -264,7 +267,6 @@ impl Machine {
         self.note_place();
         let trap_before = self.cpu.regs.rflags & rflags::TF != 0;
         let tsc_before = (self.cpu.regs.msr.tsc_offset, self.cpu.regs.msr.tsc_adjust);
-        let rip_before = self.cpu.regs.rip;
         let bytes = self.instruction_bytes_if_traced(insn);
         let outcome = match execute(&mut self.cpu, &mut self.world, insn) {
             Ok(outcome) => outcome,
@@ -276,17 +278,25 @@ impl Machine {
         };
         let place = self.world.log.place;
         if let Some(event) = outcome.software_event {
-            let before = self.world.engine.icount();
+            let icount = self.world.engine.icount();
             let stop = self.software_interrupt(event);
-            if self.world.engine.icount() != before {
-                self.tell_instruction(place, rip_before, bytes);
+            if self.world.engine.icount() != icount {
+                self.tell_instruction(place, bytes);
             }
             return stop;
         }
         if !outcome.rep_iteration {
-            self.tell_instruction(place, rip_before, bytes);
+            self.tell_instruction(place, bytes);
         }
-        self.cpu.shadow = outcome.shadow;
+        // In a sequence of MOV SS only the first holds events (SDM vol. 2, MOV): a loop of them
+        // cannot hold them for ever.
+        let repeated =
+            self.cpu.shadow == InterruptShadow::MovSs && outcome.shadow == InterruptShadow::MovSs;
+        self.cpu.shadow = if repeated {
+            InterruptShadow::None
+        } else {
+            outcome.shadow
+        };
         self.state.over_breakpoint = false;
         if outcome.rep_iteration {
             self.state.sub = self.state.sub.saturating_add(1);

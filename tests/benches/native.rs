@@ -30,6 +30,7 @@ const UNLIMITED: RunOptions = RunOptions {
     over_breakpoint: false,
     watch_flags: false,
     trace: false,
+    code_writes: false,
 };
 
 pub struct Native {
