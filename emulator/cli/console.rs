@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use iretrace::machine::ConsoleListener;
+
 /// Passes the guest's bytes on, and remembers how that failed.
 #[derive(Clone, Debug, Default)]
 pub struct Console {
@@ -14,7 +16,7 @@ pub struct Console {
 
 impl Console {
     /// What a machine calls with the bytes. The first failure sets `stop`; nothing follows it.
-    pub fn writer(&self, stop: Arc<AtomicBool>) -> Box<dyn FnMut(&str, &[u8])> {
+    pub fn writer(&self, stop: Arc<AtomicBool>) -> ConsoleListener {
         let failed = Rc::clone(&self.failed);
         let watched = io::stdout().is_terminal();
         Box::new(move |_, bytes| {

@@ -19,7 +19,7 @@ pub enum Class {
     Alone,
     /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
     Undefined,
-    /// A branch to itself: counted one by one (see the module [`super::blocks`]).
+    /// A branch to itself: counted one by one.
     SelfBranch,
 }
 

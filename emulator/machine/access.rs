@@ -61,6 +61,10 @@ impl Machine {
                 DecoderOptions::NONE,
             );
             let insn = decoder.decode();
+            // The decoder gives up at 15 bytes, whatever follows.
+            if insn.code() == Code::INVALID && insn.len() >= MAX_INSN {
+                return Err(Exception::gp(0));
+            }
             if insn.code() != Code::INVALID || decoder.last_error() != DecoderError::NoMoreBytes {
                 return Ok(insn);
             }

@@ -114,7 +114,7 @@ impl Machine {
     }
 
     /// Puts `image` into RAM and the CPU into the state in which images start (see
-    /// [`crate::load::boot`]).
+    /// [`mod@crate::load::boot`]).
     ///
     /// # Errors
     /// When it does not fit.

@@ -116,33 +116,6 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// One that does nothing unusual: `code` at CPL 0, handlers that skip.
-    pub fn plain(code: &[&[u8]]) -> Self {
-        let mut gpr = [place::DATA; 16];
-        gpr[4] = place::STACK;
-        Self {
-            amd: false,
-            without: 0,
-            mode: Mode::Kernel64,
-            code: code.iter().map(|c| c.to_vec()).collect(),
-            start: 0,
-            gpr,
-            rflags: 0,
-            cr0: 0,
-            cr4: 0,
-            efer: 0,
-            dr: [0; 4],
-            dr7: 0,
-            pkru: 0,
-            handler: Handler::Skip,
-            handlers: Vec::new(),
-            flips: Vec::new(),
-            supervisor: false,
-            schedule: Vec::new(),
-            max_insns: 2000,
-        }
-    }
-
     fn model(&self) -> CpuModel {
         let mut model = CpuModel::of(if self.amd { Vendor::Amd } else { Vendor::Intel });
         let f = &mut model.features;
@@ -172,7 +145,7 @@ impl Guest {
 
     fn write_tables(&self, write: &mut dyn FnMut(u64, u64)) {
         let rights = pte::P | pte::W | if self.supervisor { 0 } else { pte::U };
-        let next = |n: u64| place::TABLES + n * PAGE_SIZE | pte::P | pte::W | pte::U;
+        let next = |n: u64| (place::TABLES + n * PAGE_SIZE) | pte::P | pte::W | pte::U;
         write(place::TABLES, next(1));
         write(place::TABLES + 8 * 256, next(1));
         // The PML4 maps itself.
@@ -183,7 +156,7 @@ impl Guest {
         write(place::TABLES + 0x2008, 0x20_0000 | rights | pte::PS);
         write(place::TABLES + 0x2010, rights | pte::PS);
         for n in 0..0x1ff {
-            write(place::PT + 8 * n, n * PAGE_SIZE | rights);
+            write(place::PT + 8 * n, (n * PAGE_SIZE) | rights);
         }
         write(place::PT + 8 * 0x1ff, 0xfee0_0000 | rights);
         for (n, descriptor) in GDT.into_iter().enumerate() {
@@ -319,7 +292,7 @@ impl Guest {
         code.truncate((place::CODE_END - place::CODE) as usize);
         machine.write_physical(PhysAddr(place::CODE), &code);
         for &(at, bits) in &self.flips {
-            let at = PhysAddr(u64::from(at) % place::RAM & !7);
+            let at = PhysAddr((u64::from(at) % place::RAM) & !7);
             let mut old = [0; 8];
             machine.read_physical(at, &mut old);
             let new = u64::from_le_bytes(old) ^ bits;

@@ -19,7 +19,7 @@ fn config() -> ProptestConfig {
         cases: if std::env::var_os("PROPTEST_CASES").is_some() {
             given.cases
         } else {
-            200
+            12
         },
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::ChaCha,
