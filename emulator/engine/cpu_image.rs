@@ -4,7 +4,7 @@ use unicorn_engine_sys::uc_engine;
 
 use super::layout::{self, Blob};
 use crate::arch::bits::{cr0, cr4, rflags};
-use crate::arch::{CpuState, Segment};
+use crate::arch::{CpuState, SegReg, Segment};
 
 // QEMU's `hflags` (target/i386/cpu.h): what a translated block depends on.
 const HF_SS32: u32 = 1 << 5;
@@ -69,7 +69,13 @@ pub(super) fn load(blob: &mut Blob, regs: &CpuState, single_step: bool) {
     for (n, seg) in regs.seg.iter().enumerate() {
         let at = layout::SEGS + n * layout::SEG_SIZE;
         blob.set_u32(at, seg.selector.into());
-        blob.set_u64(at + layout::SEG_BASE, seg.base);
+        // QEMU takes it for granted that a 64-bit code segment's base is 0, and adds it.
+        let base = if n == SegReg::Cs as usize && regs.is_64bit() {
+            0
+        } else {
+            seg.base
+        };
+        blob.set_u64(at + layout::SEG_BASE, base);
         blob.set_u32(at + layout::SEG_LIMIT, seg.limit);
         blob.set_u32(at + layout::SEG_FLAGS, seg.attr);
     }

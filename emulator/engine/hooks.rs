@@ -173,6 +173,10 @@ pub(super) struct HookState {
     block_base: u64,
     /// RIP when Unicorn was started, until a block has been announced.
     pub(super) begin: Option<u64>,
+    /// RIP and `icount` when the run began.
+    pub(super) began: (u64, u64),
+    /// Instructions that Unicorn has translated in blocks.
+    pub(super) translated: u64,
     /// RFLAGS as a hook saw them that let its instruction run on, and where.
     pub(super) flags_seen: Option<(u64, u64)>,
     /// POPF must stop.
@@ -228,6 +232,8 @@ impl HookState {
             trace: false,
             block_base: 0,
             begin: None,
+            began: (0, 0),
+            translated: 0,
             flags_seen: None,
             watch_flags: false,
             over: (0, 0),
@@ -355,8 +361,15 @@ impl HookState {
 
     fn on_edge(&mut self, uc: *mut uc_engine, tb: &TranslationBlock) {
         let (start, size) = (tb.pc, u32::from(tb.size));
-        if tb.icount == 1 && self.block_of_one(start) && !self.stepping {
-            return self.stop(uc, Halt::CodeChanged);
+        if !self.stepping {
+            self.translated += u64::from(tb.icount);
+        }
+        if tb.icount == 1 && self.block_of_one(start) {
+            if !self.stepping {
+                return self.stop(uc, Halt::CodeChanged);
+            }
+            // The step begins again.
+            self.begin = Some(start);
         }
         let Some(index) = self.decode(start, size) else {
             return self.stop(uc, Halt::Disagree { start, size });
@@ -393,7 +406,7 @@ impl HookState {
 
     #[inline]
     fn on_block(&mut self, uc: *mut uc_engine, start: u64, size: u32) {
-        let begin = self.begin.take();
+        let mut begin = self.begin.take();
         let (weight, index) = match self.blocks.fast(start, size) {
             Some(known) => known,
             None => match self.look_up(start, size) {
@@ -404,14 +417,20 @@ impl HookState {
         if (weight & CHECK != 0 || self.rep.active) && self.rep_goes_on(uc, start, index) {
             return;
         }
-        if weight & CHECK != 0 && self.block_of_one(start) && !self.stepping {
-            return self.stop(uc, Halt::CodeChanged);
+        if weight & CHECK != 0 && self.block_of_one(start) {
+            if !self.stepping {
+                return self.stop(uc, Halt::CodeChanged);
+            }
+            begin = Some(start);
         }
         let weight = u64::from(weight & !CHECK);
         if self.trace {
             self.trace_block(!0);
         }
-        if !self.watch.is_empty() && begin != Some(start) && self.watch.contains(&start) {
+        if !self.watch.is_empty()
+            && (start, self.icount) != self.began
+            && self.watch.contains(&start)
+        {
             self.current = NONE;
             return self.stop(uc, Halt::Watched);
         }

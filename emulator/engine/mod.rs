@@ -83,7 +83,7 @@ pub struct Engine {
     state: *mut HookState,
     scratch: *mut u8,
     stale_code: Vec<(u64, u64)>,
-    patience: run::Patience,
+    debt: run::Debt,
     foreign_hooks: bool,
 }
 
@@ -161,7 +161,7 @@ impl Engine {
             state,
             scratch,
             stale_code: Vec::new(),
-            patience: run::Patience::default(),
+            debt: run::Debt::default(),
             foreign_hooks: false,
         };
         hooks::install(uc, state)?;

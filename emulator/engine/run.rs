@@ -137,8 +137,8 @@ impl Engine {
     fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
         // A REP instruction that was begun by a single step: where, and how far it came.
         let mut begun = (0, 0, 0);
-        // Single steps to make before blocks are tried again.
-        let mut steps = 0;
+        // Single steps to make before blocks are tried.
+        let mut steps = self.debt.steps();
         let trap = regs.rflags & rflags::TF != 0;
         let mut exit = loop {
             if self.state().icount >= options.limit {
@@ -150,21 +150,27 @@ impl Engine {
             // Somebody's code hook is compiled into each instruction: flags are safe in steps alone
             // (see the module `hooks`).
             if steps == 0 && !self.foreign_hooks {
-                steps = 1;
-                match self
-                    .run_once(regs, options, false)
-                    .map(|exit| (exit.cause.clone(), exit))
-                {
-                    Some((Cause::BeginRep, _)) => steps = 0,
-                    Some((Cause::CodeChanged, _)) => steps = self.patience.changed(self.icount()),
+                let (before, translated) = (self.icount(), self.state().translated);
+                let exit = self.run_once(regs, options, false);
+                self.debt.ran(
+                    self.state().translated - translated,
+                    self.icount().saturating_sub(before),
+                );
+                match exit.map(|exit| (exit.cause.clone(), exit)) {
+                    Some((Cause::BeginRep, _)) => {}
                     // One by one it shows which instruction it is, if control comes there at all.
-                    Some((Cause::StepAlone | Cause::Disagreement { .. }, _)) | None => {}
+                    Some((
+                        Cause::StepAlone | Cause::CodeChanged | Cause::Disagreement { .. },
+                        _,
+                    ))
+                    | None => steps = self.debt.steps().max(1),
                     Some((_, exit)) => break exit,
                 }
                 continue;
             }
             // The next block would pass the limit, or its instruction wants it: a single step.
             steps = steps.saturating_sub(1);
+            self.debt.stepped();
             let flags = regs.rflags;
             let rep_iterations = match self.run_once(regs, options, true) {
                 Some(Exit {
@@ -247,6 +253,7 @@ impl Engine {
         s.code_writes = options.step && options.code_writes;
         s.trace = options.trace;
         s.watch_flags = options.watch_flags;
+        s.began = (regs.rip, icount);
         s.over = if options.over_breakpoint {
             (regs.rip, icount)
         } else {
@@ -362,6 +369,25 @@ impl Engine {
         {
             regs.rflags = flags & cpu_image::FLAGS | rflags::FIXED;
         }
+        // A near branch to where no code can be faults itself.
+        let strayed = matches!(
+            halt,
+            Halt::Refused {
+                kind: AccessKind::Fetch,
+                ..
+            } | Halt::Exception { vector: 1 }
+        ) && !VirtAddr(rip).is_canonical(regs.la57());
+        if strayed
+            && let Some(insn) = last.filter(|i| i.next_ip() != rip)
+            && is_undone(&insn)
+        {
+            s.trace_block(insn.ip());
+            self.undo_branch(regs, &insn);
+            return Some(Exit {
+                cause: Cause::NonCanonicalTarget(insn),
+                rep_iterations: 0,
+            });
+        }
         // A REP instruction that is still at it has not retired.
         let mut rep_iterations = 0;
         if s.rep.active && s.rep.rip == rip {
@@ -416,10 +442,7 @@ impl Engine {
                 why: At::Breakpoint,
                 ..
             } => Cause::Breakpoint,
-            Halt::Exception { vector: 1 } => match self.undo_branch_astray(regs, last) {
-                Some(insn) => Cause::NonCanonicalTarget(insn),
-                None => Cause::Stepped,
-            },
+            Halt::Exception { vector: 1 } => Cause::Stepped,
             Halt::Exception { vector } => {
                 let error_code = self.blob.u32(layout::ERROR_CODE);
                 Cause::Exception {
@@ -431,17 +454,9 @@ impl Engine {
             Halt::Refused {
                 page,
                 kind: AccessKind::Fetch,
-            } => {
-                if let Some(insn) = self.undo_branch_astray(regs, last) {
-                    return Some(Exit {
-                        cause: Cause::NonCanonicalTarget(insn),
-                        rep_iterations: 0,
-                    });
-                }
-                Cause::Fetch {
-                    page: VirtAddr(page),
-                }
-            }
+            } => Cause::Fetch {
+                page: VirtAddr(page),
+            },
             Halt::Refused { page, kind } => Cause::Data {
                 page: VirtAddr(page),
                 kind,
@@ -461,39 +476,18 @@ impl Engine {
         s.blocks.get(s.current).map(|b| b.last)
     }
 
-    /// Takes back the instruction that has just retired if it branched to a non-canonical address.
-    fn undo_branch_astray(
-        &mut self,
-        regs: &mut CpuState,
-        last: Option<Instruction>,
-    ) -> Option<Instruction> {
-        if VirtAddr(regs.rip).is_canonical(regs.la57()) {
-            return None;
-        }
-        let rip = regs.rip;
-        last.filter(|insn| insn.next_ip() != rip && self.undo_branch(regs, insn))
-    }
-
-    /// Takes back a near jump or return that has retired: RIP, RSP and the count. A call is not
-    /// among them: its guard stopped before it could push.
-    fn undo_branch(&mut self, regs: &mut CpuState, insn: &Instruction) -> bool {
-        match insn.flow_control() {
-            FlowControl::Return => {
-                let popped = 8 + if insn.op_count() == 1 {
-                    u64::from(insn.immediate16())
-                } else {
-                    0
-                };
-                regs.gpr[gpr::RSP] = regs.gpr[gpr::RSP].wrapping_sub(popped);
-            }
-            FlowControl::IndirectBranch
-            | FlowControl::UnconditionalBranch
-            | FlowControl::ConditionalBranch => {}
-            _ => return false,
+    /// Takes back a near jump or return that has retired: RIP, RSP and the count.
+    fn undo_branch(&mut self, regs: &mut CpuState, insn: &Instruction) {
+        if insn.flow_control() == FlowControl::Return {
+            let popped = 8 + if insn.op_count() == 1 {
+                u64::from(insn.immediate16())
+            } else {
+                0
+            };
+            regs.gpr[gpr::RSP] = regs.gpr[gpr::RSP].wrapping_sub(popped);
         }
         regs.rip = insn.ip();
         self.state_mut().icount -= 1;
-        true
     }
 
     /// Drops what Unicorn translated of `size` bytes at the linear address `start`.
@@ -533,25 +527,45 @@ impl Engine {
     }
 }
 
-/// How long code that changes itself is run one instruction at a time. Each change drops blocks of
-/// up to 512 instructions, whose translation takes a millisecond.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Patience {
-    steps: u32,
-    /// The last change.
-    at: u64,
+/// Whether [`Engine::undo_branch`] can take `insn` back. A call is not among them: its guard stopped
+/// before it could push.
+fn is_undone(insn: &Instruction) -> bool {
+    matches!(
+        insn.flow_control(),
+        FlowControl::Return
+            | FlowControl::IndirectBranch
+            | FlowControl::UnconditionalBranch
+            | FlowControl::ConditionalBranch
+    )
 }
 
-impl Patience {
-    /// The steps to make after a change at `icount`: more and more while changes are frequent.
-    fn changed(&mut self, icount: u64) -> u32 {
-        let since = icount.wrapping_sub(self.at);
-        self.steps = if since > 1000 + 4 * u64::from(self.steps) {
-            1
-        } else {
-            (self.steps * 2).clamp(1, 4096)
-        };
-        self.at = icount;
-        self.steps
+/// What translation has cost beyond its use.
+///
+/// Unicorn translates up to 512 instructions at a time, which takes a millisecond. Where few of
+/// them run (the code changes itself, or every few instructions something stops the engine at a
+/// place not seen before), single steps are cheaper. The choice shows in the time only.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Debt(u64);
+
+impl Debt {
+    /// Instructions translated in vain before steps are made.
+    const HIGH: u64 = 4096;
+    /// Steps that are made then.
+    const STEPS: u32 = 512;
+    /// What a step is worth.
+    const STEP: u64 = 4;
+
+    fn ran(&mut self, translated: u64, retired: u64) {
+        self.0 = (self.0 + translated)
+            .saturating_sub(retired.saturating_mul(Self::STEP))
+            .min(2 * Self::HIGH);
+    }
+
+    fn stepped(&mut self) {
+        self.0 = self.0.saturating_sub(Self::STEP);
+    }
+
+    fn steps(self) -> u32 {
+        if self.0 > Self::HIGH { Self::STEPS } else { 0 }
     }
 }

@@ -3,6 +3,7 @@
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 
 use super::Machine;
+use super::boundary::WORK;
 use super::log::Place;
 use super::stop::{StopReason, Until};
 use crate::arch::bits::efer;
@@ -127,6 +128,10 @@ impl Machine {
             Ok(insn) => insn,
             Err(exception) => return self.fault(exception),
         };
+        if crate::system::insn::is_intercepted(&insn, self.cpu.regs.cpl) {
+            // Unicorn has not read all of it.
+            return self.execute(&insn);
+        }
         let undefined = insn.code() == Code::INVALID
             || matches!(insn.mnemonic(), Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2)
             // 64-bit mode has no such instruction, or a prefix does not go with it.
@@ -231,6 +236,7 @@ impl Machine {
     /// Runs the instruction at RIP, or one iteration, without guards. Everything it touches has
     /// been looked at.
     fn step_forced(&mut self) -> Option<StopReason> {
+        self.state.work += WORK;
         let options = RunOptions {
             step: true,
             force: true,

@@ -24,6 +24,9 @@ pub(super) enum AtBoundary {
     Stop(StopReason),
 }
 
+/// What a delivery, or an iteration by microcode or on device memory, costs beside an iteration of native code.
+pub(super) const WORK: u64 = 64;
+
 impl Machine {
     /// An NMI arrives.
     pub fn raise_nmi(&mut self, source: Source) {
@@ -175,7 +178,7 @@ impl Machine {
         self.state.next = None;
         self.state.in_rep = false;
         self.state.over_breakpoint = false;
-        self.state.work += 1;
+        self.state.work += WORK;
         match deliver(&mut self.cpu, &mut self.world, event) {
             DeliveryOutcome::Shutdown => Some(StopReason::TripleFault),
             DeliveryOutcome::Delivered(delivery) => {
@@ -249,7 +252,7 @@ impl Machine {
                     .world
                     .idle
                     .wrapping_add(deadline.saturating_sub(now).max(1));
-                self.state.work += 1;
+                self.state.work += WORK;
                 AtBoundary::Again
             }
             None => AtBoundary::Stop(StopReason::HaltedForever),
@@ -275,7 +278,7 @@ impl Machine {
         }
         let max_insns = self.config.max_insns;
         // Work that retires nothing is bounded with what retires.
-        let bound = max_insns.saturating_mul(16).max(1 << 26);
+        let bound = max_insns.saturating_mul(2 * WORK).max(1 << 26);
         (self.world.engine.icount() >= max_insns || self.state.work > bound)
             .then_some(StopReason::Limit { max_insns })
     }

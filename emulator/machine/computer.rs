@@ -61,7 +61,7 @@ pub(super) struct RunState {
     pub(super) next: Option<Instruction>,
     /// The breakpoint at RIP has been looked at, at this boundary.
     pub(super) over_breakpoint: bool,
-    /// Deliveries and REP iterations: work that retires nothing.
+    /// Deliveries and REP iterations, weighted by their cost: work that retires nothing.
     pub(super) work: u64,
     /// What the engine's breakpoints were made from: the schedule's generation and [`Until`](super::Until).
     pub(super) armed: Option<(u64, Option<u64>, u64, [u64; 4])>,

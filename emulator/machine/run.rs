@@ -1,7 +1,7 @@
 //! The run loop: a boundary, then guest code up to the next thing that needs the rules.
 
 use super::Machine;
-use super::boundary::AtBoundary;
+use super::boundary::{AtBoundary, WORK};
 use super::stop::{StopReason, Until};
 use super::view::View;
 use crate::arch::bits::rflags;
@@ -212,6 +212,9 @@ impl Machine {
             Cause::Limit | Cause::Stepped | Cause::Flags | Cause::Watched | Cause::RepSlice => None,
             Cause::BeginRep | Cause::StepAlone | Cause::CodeChanged => None,
             Cause::CodeWrite => {
+                if let Some(stop) = self.refused_again() {
+                    return Some(stop);
+                }
                 let options = RunOptions {
                     step: true,
                     over_breakpoint: true,
@@ -301,7 +304,7 @@ impl Machine {
         if outcome.rep_iteration {
             self.state.sub = self.state.sub.saturating_add(1);
             self.state.in_rep = true;
-            self.state.work += 1;
+            self.state.work += WORK;
         } else {
             self.retire();
         }
@@ -383,6 +386,9 @@ impl Machine {
         // Unicorn reads ahead: this instruction does not touch the page.
         if crate::system::insn::is_intercepted(&insn, self.cpu.regs.cpl) {
             return self.execute(&insn);
+        }
+        if let Some(stop) = self.refused_again() {
+            return Some(stop);
         }
         let options = RunOptions {
             step: true,

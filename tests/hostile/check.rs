@@ -75,7 +75,10 @@ pub fn run(guest: &Guest, how: How, keep: usize) -> End {
         machine.run(Until::Never)
     };
     let took = started.elapsed();
-    assert!(took < HANG, "{how:?} took {took:?}");
+    assert!(
+        took < HANG || std::env::var_os("HOSTILE_REPLAY").is_some(),
+        "{how:?} took {took:?}"
+    );
     end(&machine, stop, &listener)
 }
 

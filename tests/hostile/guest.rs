@@ -357,6 +357,23 @@ impl Listener {
     }
 }
 
+impl Listener {
+    fn keep(&self, event: &Event) {
+        if self.first.borrow().len() < self.keep {
+            self.first.borrow_mut().push(format!("{event:?}"));
+        }
+    }
+}
+
+impl Told {
+    fn mix(&mut self, event: &Event, at: u64, value: u64) {
+        let place = event.at.icount ^ u64::from(event.at.sub) << 32;
+        for word in [place, event.rip.0, at, value] {
+            self.other_hash = (self.other_hash ^ word).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+}
+
 fn fnv(hash: &mut u64, text: &str) {
     for byte in text.bytes() {
         *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
@@ -371,18 +388,25 @@ impl EventSink for Listener {
                 told.instructions += 1;
                 let text = format!("{} {} {} {bytes}", event.at, event.rip, event.cpl);
                 fnv(&mut told.instruction_hash, &text);
-                if self.first.borrow().len() < self.keep {
-                    self.first.borrow_mut().push(format!("{event:?}"));
-                }
+                self.keep(event);
+            }
+            // REP makes millions of these.
+            EventKind::Io { port, value, .. } => {
+                told.others += 1;
+                told.mix(event, u64::from(*port), value.0);
+                self.keep(event);
+            }
+            EventKind::Mmio { address, value, .. } => {
+                told.others += 1;
+                told.mix(event, address.0, value.0);
+                self.keep(event);
             }
             EventKind::Stop { .. } | EventKind::Console { .. } | EventKind::Mem { .. } => {}
             _ => {
                 told.others += 1;
                 let text = format!("{event:?}");
                 fnv(&mut told.other_hash, &text);
-                if self.first.borrow().len() < self.keep {
-                    self.first.borrow_mut().push(text);
-                }
+                self.keep(event);
             }
         }
         Ok(())

@@ -52,6 +52,17 @@ fn replay() {
     let path = std::env::var_os("HOSTILE_REPLAY").expect("HOSTILE_REPLAY names a saved guest");
     let text = std::fs::read_to_string(path).expect("a readable file");
     let guest: Guest = serde_json::from_str(&text).expect("a saved guest");
+    for how in [How::Traced, How::Quiet, How::Stepped, How::Accesses] {
+        let started = std::time::Instant::now();
+        let end = check::run(&guest, how, 0);
+        println!(
+            "{how:?}: {:?}, {}, {:?}, {:?}",
+            started.elapsed(),
+            end.at,
+            end.stop,
+            end.told
+        );
+    }
     if let Err(what) = check(&guest) {
         let ways = [How::Stepped, How::Accesses, How::Quiet, How::Traced];
         let part = ways.iter().find_map(|how| first_difference(&guest, *how));
