@@ -14,7 +14,7 @@ use iced_x86::{
 };
 use std::collections::HashMap;
 
-use super::classify::{Class, classify, is_popf, may_pass};
+use super::classify::{Class, classify, may_pass};
 
 /// An instruction of a block that needs more than running it.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Special {
     pub(super) class: Option<Class>,
     /// The machine wants to stop before it.
     pub(super) breakpoint: bool,
-    /// The first guard of its block: may let the instruction run on.
+    /// A guard that may let the instruction run on.
     pub(super) may_pass: bool,
     pub(super) insn: Instruction,
 }
@@ -32,6 +32,15 @@ impl Special {
     /// Counted by the code hook, not by the block.
     const fn counts_itself(&self) -> bool {
         matches!(self.class, Some(Class::SelfBranch))
+    }
+
+    /// Whether Unicorn never runs on from here in a block of several instructions.
+    const fn always_stops(&self) -> bool {
+        match self.class {
+            Some(Class::Intercept | Class::Undefined | Class::Alone | Class::Rep) => true,
+            Some(Class::Guard(_)) => !self.may_pass,
+            Some(Class::SelfBranch) | None => false,
+        }
     }
 }
 
@@ -68,7 +77,6 @@ impl Block {
         let mut insns = Vec::new();
         let mut specials = Vec::new();
         let mut weight = 0;
-        let mut guarded = false;
         let mut last = Instruction::default();
         let mut ends_invalid = false;
         while decoder.can_decode() {
@@ -86,14 +94,14 @@ impl Block {
             insns.push((offset, writes));
             let at = start.wrapping_add(u64::from(offset));
             let class = if insn.code() == Code::INVALID {
-                // Cut short: Unicorn has seen enough to refuse it.
-                ends_invalid = decoder.last_error() == DecoderError::InvalidInstruction;
+                // Cut short: Unicorn has seen enough to refuse it, or takes XOP for POP.
+                ends_invalid = decoder.last_error() == DecoderError::InvalidInstruction
+                    || is_pop_group(&bytes[usize::from(offset)..]);
                 ends_invalid.then_some(Class::Undefined)
             } else {
                 classify(&insn)
             };
-            let may_pass = matches!(class, Some(Class::Guard(g)) if !guarded && may_pass(g, &insn));
-            guarded |= matches!(class, Some(Class::Guard(_)));
+            let may_pass = matches!(class, Some(Class::Guard(g)) if may_pass(g, &insn));
             let special = Special {
                 offset,
                 class,
@@ -143,6 +151,13 @@ impl Block {
         Some((index - uncounted) as u32)
     }
 
+    /// Whether one of its instructions after the first begins at `rip`.
+    pub(super) fn comes_to(&self, rip: u64) -> bool {
+        u16::try_from(rip.wrapping_sub(self.start)).is_ok_and(|offset| {
+            offset != 0 && self.insns.binary_search_by_key(&offset, |i| i.0).is_ok()
+        })
+    }
+
     /// The special instruction at `rip`.
     pub(super) fn special_at(&self, rip: u64) -> Option<&Special> {
         let offset = u16::try_from(rip.wrapping_sub(self.start)).ok()?;
@@ -174,41 +189,55 @@ impl Block {
         self.is_single() && matches!(self.specials.first(), Some(s) if s.class == Some(Class::Rep))
     }
 
-    /// Whether its last instruction may have set IF.
-    pub(super) fn ends_in_popf(&self) -> bool {
-        is_popf(&self.last)
-    }
-
     /// Whether it has one instruction.
     pub(super) fn is_single(&self) -> bool {
         self.insns.len() == 1
     }
 
-    /// First and last address of what must be hooked. A REP instruction alone needs no hook: its
-    /// block's announcement is enough.
+    /// First and last address of what must be hooked: control does not come further than the first
+    /// place where the engine stops in any case. A REP instruction alone needs no hook: its block's
+    /// announcement is enough.
     pub(super) fn window(&self) -> Option<(u64, u64)> {
         let hooked = |s: &&Special| s.breakpoint || !self.is_rep();
         let first = self.specials.iter().find(hooked)?;
-        let last = self.specials.iter().rfind(hooked)?;
+        let end = self.specials.iter().find(|s| s.always_stops());
+        let last = end.or_else(|| self.specials.iter().rfind(hooked))?;
         let at = |s: &Special| self.start.wrapping_add(s.offset.into());
         Some((at(first), at(last)))
     }
+}
+
+/// Whether the opcode after the prefixes is 8F: POP, or what begins an XOP prefix.
+fn is_pop_group(bytes: &[u8]) -> bool {
+    let prefix = |byte: u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
+    bytes.iter().find(|&&byte| !prefix(byte)) == Some(&0x8f)
 }
 
 const FAST: usize = 4096;
 /// Blocks kept before all are forgotten: about 150 MB at the worst.
 pub(super) const MAX_BLOCKS: usize = 200_000;
 
-/// Set in a fast weight: see [`Block::is_single`].
-pub(super) const CHECK: u32 = 1 << 31;
+/// Set in the tag of a block of one instruction, which wants a closer look.
+const SINGLE: u64 = 1 << 31;
 
+/// The tag that no block has.
+pub(super) const NO_TAG: u64 = u64::MAX;
+
+/// A block that has been looked up since the mapping last changed.
 #[derive(Clone, Copy, Debug)]
-struct Fast {
-    start: u64,
+pub(super) struct Fast {
+    pub(super) start: u64,
     /// Size in the low half, the epoch in the high half: both change what a block means.
-    tag: u64,
-    weight: u32,
-    index: u32,
+    pub(super) tag: u64,
+    pub(super) weight: u32,
+    pub(super) index: u32,
+}
+
+impl Fast {
+    /// See [`Block::is_single`].
+    pub(super) const fn is_single(&self) -> bool {
+        self.tag & SINGLE != 0
+    }
 }
 
 /// All decoded blocks, with a direct-mapped table for the ones in use.
@@ -245,15 +274,22 @@ impl BlockCache {
         ((start ^ (start >> 12)) as usize) & (FAST - 1)
     }
 
-    const fn tag(&self, size: u32) -> u64 {
-        (self.epoch as u64) << 32 | size as u64
+    /// The upper half of every tag at present.
+    pub(super) const fn epoch(&self) -> u64 {
+        (self.epoch as u64) << 32
     }
 
-    /// Weight (with [`CHECK`]) and index of a block that has been looked up since the mapping last changed.
+    /// Where a block that begins at `start` is found if it has been looked up lately.
     #[inline]
-    pub(super) fn fast(&self, start: u64, size: u32) -> Option<(u32, u32)> {
-        let f = &self.fast[Self::slot(start)];
-        (f.start == start && f.tag == self.tag(size)).then_some((f.weight, f.index))
+    pub(super) fn candidate(&self, start: u64) -> &Fast {
+        &self.fast[Self::slot(start)]
+    }
+
+    /// The block, if it has been looked up since the mapping last changed.
+    pub(super) fn fast(&self, start: u64, size: u32) -> Option<Fast> {
+        let f = *self.candidate(start);
+        let tag = self.epoch() | u64::from(size);
+        (f.start == start && f.tag & !SINGLE == tag).then_some(f)
     }
 
     /// The block at `start`, if it still lies in these physical pages.
@@ -269,11 +305,11 @@ impl BlockCache {
 
     fn remember(&mut self, index: u32) {
         let block = &self.blocks[index as usize];
-        let weight = block.weight | if block.is_single() { CHECK } else { 0 };
-        let (start, tag) = (block.start, self.tag(block.size));
+        let single = if block.is_single() { SINGLE } else { 0 };
+        let (start, weight) = (block.start, block.weight);
         self.fast[Self::slot(start)] = Fast {
             start,
-            tag,
+            tag: self.epoch() | u64::from(block.size) | single,
             weight,
             index,
         };

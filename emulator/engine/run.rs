@@ -22,8 +22,6 @@ pub struct RunOptions {
     pub force: bool,
     /// Do not stop at a breakpoint at the present RIP before anything has retired.
     pub over_breakpoint: bool,
-    /// POPF stops: an interrupt waits for IF.
-    pub watch_flags: bool,
     /// Call [`Source::instruction`] for each instruction.
     pub trace: bool,
     /// With `step`: the instruction may store into code through a translation that is not
@@ -67,8 +65,6 @@ pub enum Cause {
     },
     /// A near branch (at RIP, nothing of it done) has a non-canonical target.
     NonCanonicalTarget(Instruction),
-    /// POPF has retired, and [`RunOptions::watch_flags`] asked for that.
-    Flags,
     /// Control is about to begin a block at a watched address.
     Watched,
     /// The instruction at RIP stores into a frame that holds code, through a translation that is
@@ -158,6 +154,13 @@ impl Engine {
                 );
                 match exit.map(|exit| (exit.cause.clone(), exit)) {
                     Some((Cause::BeginRep, _)) => {}
+                    // It is about to overwrite itself.
+                    Some((Cause::CodeChanged, exit)) if exit.rep_iterations != 0 => {
+                        break Exit {
+                            cause: Cause::RepSlice,
+                            ..exit
+                        };
+                    }
                     // One by one it shows which instruction it is, if control comes there at all.
                     Some((
                         Cause::StepAlone | Cause::CodeChanged | Cause::Disagreement { .. },
@@ -171,7 +174,6 @@ impl Engine {
             // The next block would pass the limit, or its instruction wants it: a single step.
             steps = steps.saturating_sub(1);
             self.debt.stepped();
-            let flags = regs.rflags;
             let rep_iterations = match self.run_once(regs, options, true) {
                 Some(Exit {
                     cause: Cause::Stepped,
@@ -199,11 +201,8 @@ impl Engine {
                 // The rest of its iterations at once.
                 steps = 0;
             }
-            let changed = (regs.rflags ^ flags) & (rflags::IF | rflags::AC | rflags::TF);
             let cause = if trap {
                 Cause::Stepped
-            } else if options.watch_flags && changed != 0 {
-                Cause::Flags
             } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
                 Cause::Watched
             } else if begun.2 >= REP_SLICE {
@@ -252,7 +251,6 @@ impl Engine {
         s.force = options.force;
         s.code_writes = options.step && options.code_writes;
         s.trace = options.trace;
-        s.watch_flags = options.watch_flags;
         s.began = (regs.rip, icount);
         s.over = if options.over_breakpoint {
             (regs.rip, icount)
@@ -286,11 +284,12 @@ impl Engine {
         s.rep = Rep::default();
         s.flags_seen = None;
         // Not again below: what is translated again later is not where this run begins.
-        s.begin = Some(regs.rip);
+        s.begin = (regs.rip, s.icount);
         let halt = loop {
             let rip = self.live_rip();
             let s = self.state_mut();
             s.halt = None;
+            s.set_quick();
             // SAFETY: the engine is live; hooks and RAM outlive the call; `HookState` is not
             // borrowed here while Unicorn's callbacks use it.
             unsafe { uc_emu_start(self.uc, rip, 0, 0, 0) };
@@ -338,7 +337,6 @@ impl Engine {
         match &halt {
             // Control had reached the end of its block.
             Halt::Rep
-            | Halt::Flags
             | Halt::Watched
             | Halt::Refused {
                 kind: AccessKind::Fetch,
@@ -358,13 +356,17 @@ impl Engine {
             | Halt::CodeWrite
             | Halt::RepSlice => s.leave_block_at(rip),
         }
-        // A fault of an instruction that a hook had let run on.
+        // A fault of an instruction that a hook had let run on, or a store of its into its block.
         if let Some((at, flags)) = s.flags_seen
             && at == rip
             && !matches!(halt, Halt::Exception { vector: 1 })
             && matches!(
                 halt,
-                Halt::Refused { .. } | Halt::CodeWrite | Halt::Exception { .. } | Halt::Invalid
+                Halt::Refused { .. }
+                    | Halt::CodeWrite
+                    | Halt::CodeChanged
+                    | Halt::Exception { .. }
+                    | Halt::Invalid
             )
         {
             regs.rflags = flags & cpu_image::FLAGS | rflags::FIXED;
@@ -424,7 +426,6 @@ impl Engine {
                 why: At::Undefined, ..
             }
             | Halt::Undefined { .. } => Cause::Invalid,
-            Halt::Flags => Cause::Flags,
             Halt::Watched => Cause::Watched,
             Halt::Limit => Cause::Limit,
             Halt::RepSlice => Cause::RepSlice,

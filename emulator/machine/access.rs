@@ -244,7 +244,6 @@ impl Machine {
             code_writes: true,
             limit: u64::MAX,
             trace: self.world.log.wants(EventClass::INSN),
-            ..RunOptions::default()
         };
         let exit = self.enter(options);
         match exit.cause {

@@ -125,8 +125,6 @@ impl Machine {
             step,
             force: false,
             over_breakpoint: self.state.over_breakpoint,
-            watch_flags: self.cpu.regs.rflags & rflags::IF == 0 && self.interrupt_waits()
-                || self.watches_alignment(),
             trace: self.world.log.wants(EventClass::INSN),
             code_writes: false,
         }
@@ -209,7 +207,7 @@ impl Machine {
     /// Acts on why the engine stopped.
     pub(super) fn after(&mut self, exit: Exit) -> Option<StopReason> {
         match exit.cause {
-            Cause::Limit | Cause::Stepped | Cause::Flags | Cause::Watched | Cause::RepSlice => None,
+            Cause::Limit | Cause::Stepped | Cause::Watched | Cause::RepSlice => None,
             Cause::BeginRep | Cause::StepAlone | Cause::CodeChanged => None,
             Cause::CodeWrite => {
                 if let Some(stop) = self.refused_again() {

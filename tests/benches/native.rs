@@ -28,7 +28,6 @@ const UNLIMITED: RunOptions = RunOptions {
     step: false,
     force: false,
     over_breakpoint: false,
-    watch_flags: false,
     trace: false,
     code_writes: false,
 };

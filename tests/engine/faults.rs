@@ -186,3 +186,30 @@ proptest! {
         }
     }
 }
+/// A guard that lets its instruction run on, arithmetic behind it, and a fault behind that.
+#[test]
+fn flags_behind_a_guard_survive_a_fault() {
+    const MOVUPS: &[u8] = &[0x0f, 0x11, 0x85, 0, 0, 0, 0]; // movups [rbp], xmm0
+    const ADD: &[u8] = &[0x48, 0x01, 0xc2]; // add rdx, rax
+    const PUSH: &[u8] = &[0x50]; // push rax
+    const STORE: &[u8] = &[0xc6, 0x05, 0, 0, 0, 0, 0x90]; // mov byte [rip], 0x90
+    for parts in [[MOVUPS, ADD, PUSH], [MOVUPS, ADD, STORE]] {
+        let mut code = parts.concat();
+        code.extend([0x90, 0xf4]);
+        let run = |step: bool| {
+            let bench = Bench::at(CODE, &code);
+            let mut rig = Rig {
+                bench,
+                stops: Vec::new(),
+                step,
+            };
+            rig.bench.regs.gpr[5] = DATA;
+            rig.bench.regs.gpr[4] = DATA + 0x4008;
+            rig.bench.regs.gpr[0] = 0;
+            rig.bench.pages.read_only.insert(DATA + 4 * PAGE);
+            rig.drive(300);
+            (rig.stops, rig.bench.regs)
+        };
+        assert_eq!(run(false), run(true));
+    }
+}
