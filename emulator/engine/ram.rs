@@ -16,6 +16,9 @@ pub type Page = [u8; PAGE];
 /// Unicorn writes to it while it runs, and only then; so every access of ours copies.
 #[derive(Debug)]
 pub struct Ram {
+    /// What was allocated; `base` is its first page boundary.
+    block: NonNull<u8>,
+    layout: Layout,
     base: NonNull<u8>,
     len: usize,
     undo: Option<UndoLog>,
@@ -36,12 +39,20 @@ impl Ram {
             return Err(EngineError::RamSize { size: len });
         }
         let bytes = usize::try_from(len).map_err(|_| EngineError::RamSize { size: len })?;
-        let layout =
-            Layout::from_size_align(bytes, PAGE).map_err(|_| EngineError::RamSize { size: len })?;
+        // One page more, aligned by hand: asked for aligned pages, allocators write the zeros instead
+        // of leaving that to the host's page faults.
+        let layout = Layout::from_size_align(bytes + PAGE, 16)
+            .map_err(|_| EngineError::RamSize { size: len })?;
         // SAFETY: the layout's size is not zero (checked above).
-        let base = unsafe { alloc_zeroed(layout) };
-        let base = NonNull::new(base).ok_or(EngineError::OutOfMemory { size: len })?;
+        let block = unsafe { alloc_zeroed(layout) };
+        let block = NonNull::new(block).ok_or(EngineError::OutOfMemory { size: len })?;
+        let gap = block.as_ptr().align_offset(PAGE);
+        // SAFETY: a page boundary lies less than a page into the block, which is a page longer than
+        // the RAM.
+        let base = unsafe { block.add(gap) };
         Ok(Self {
+            block,
+            layout,
             base,
             len: bytes,
             undo: None,
@@ -181,9 +192,7 @@ impl Ram {
 
 impl Drop for Ram {
     fn drop(&mut self) {
-        if let Ok(layout) = Layout::from_size_align(self.len, PAGE) {
-            // SAFETY: allocated in `new` with this very layout, and not freed since.
-            unsafe { dealloc(self.base.as_ptr(), layout) };
-        }
+        // SAFETY: allocated in `new` with this very layout, and not freed since.
+        unsafe { dealloc(self.block.as_ptr(), self.layout) };
     }
 }
