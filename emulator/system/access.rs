@@ -1,6 +1,8 @@
 //! Linear-address accesses by microcode: canonical check, translation, all pages
 //! checked before any byte moves (SDM vol. 3, 4.7; vol. 1, 3.3.7.1).
 
+use std::ops::Range;
+
 use super::tlb::TlbView;
 use super::{Bus, Cpu};
 use crate::arch::bits::rflags;
@@ -181,23 +183,9 @@ impl Cpu {
         stack: bool,
     ) -> Result<(), Exception> {
         let len = buf.len() as u64;
-        if in_one_page(at, len) {
-            let phys = self.place(bus, at, access, stack)?;
-            bus.phys_read(phys, buf);
-            return Ok(());
-        }
-        let places = self.places(bus, at, len, access, stack)?;
-        let mut rest = buf;
-        for (i, (piece, n)) in pieces(at, len).enumerate() {
-            let phys = match places.get(i) {
-                Some(&phys) => phys,
-                None => self.translate(bus, piece, access)?,
-            };
-            let (now, later) = rest.split_at_mut(n);
-            bus.phys_read(phys, now);
-            rest = later;
-        }
-        Ok(())
+        self.transfer(bus, at, len, access, stack, |bus, phys, part| {
+            bus.phys_read(phys, &mut buf[part]);
+        })
     }
 
     /// Writes `data`.
@@ -214,21 +202,37 @@ impl Cpu {
         stack: bool,
     ) -> Result<(), Exception> {
         let len = data.len() as u64;
+        self.transfer(bus, at, len, access, stack, |bus, phys, part| {
+            bus.phys_write(phys, &data[part]);
+        })
+    }
+
+    /// Checks all of an access, and hands each of its pages to `with`: where it lies, and which of
+    /// the bytes.
+    #[inline]
+    fn transfer(
+        &mut self,
+        bus: &mut dyn Bus,
+        at: VirtAddr,
+        len: u64,
+        access: Access,
+        stack: bool,
+        mut with: impl FnMut(&mut dyn Bus, PhysAddr, Range<usize>),
+    ) -> Result<(), Exception> {
         if in_one_page(at, len) {
             let phys = self.place(bus, at, access, stack)?;
-            bus.phys_write(phys, data);
+            with(bus, phys, 0..len as usize);
             return Ok(());
         }
         let places = self.places(bus, at, len, access, stack)?;
-        let mut rest = data;
+        let mut from = 0;
         for (i, (piece, n)) in pieces(at, len).enumerate() {
             let phys = match places.get(i) {
                 Some(&phys) => phys,
                 None => self.translate(bus, piece, access)?,
             };
-            let (now, later) = rest.split_at(n);
-            bus.phys_write(phys, now);
-            rest = later;
+            with(bus, phys, from..from + n);
+            from += n;
         }
         Ok(())
     }
