@@ -44,6 +44,7 @@ mod run;
 mod source;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::mem::ManuallyDrop;
 
 use unicorn_engine::Unicorn;
 use unicorn_engine_sys::{
@@ -78,7 +79,7 @@ pub struct EngineSnapshot {
 /// runs. An engine stays on its thread and takes half a millisecond to make.
 pub struct Engine {
     blob: Blob,
-    unicorn: Unicorn<'static, ()>,
+    unicorn: ManuallyDrop<Unicorn<'static, ()>>,
     uc: *mut uc_engine,
     state: *mut HookState,
     scratch: *mut u8,
@@ -156,7 +157,7 @@ impl Engine {
         let state = Box::into_raw(Box::new(HookState::new(ram)));
         let mut engine = Self {
             blob: Blob::new(uc)?,
-            unicorn,
+            unicorn: ManuallyDrop::new(unicorn),
             uc,
             state,
             scratch,
@@ -398,13 +399,16 @@ impl Engine {
 impl Drop for Engine {
     #[expect(unsafe_code, reason = "frees what the callbacks used")]
     fn drop(&mut self) {
-        // SAFETY: Unicorn is closed only after this (when the field drops), so the memory is
-        // unmapped from it first; no callback can come any more, since nothing runs.
+        // SAFETY: each is dropped once, here. Unicorn is closed before the memory that it maps and the
+        // state of its callbacks go.
         unsafe {
-            let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, 0, (*self.state).ram.len());
-            let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, SCRATCH, PAGE_SIZE);
-            // Somebody may have kept a clone of the handle, whose hooks are still ours.
-            if !self.foreign_hooks {
+            if self.foreign_hooks {
+                // Somebody may have kept a clone of the handle, whose hooks are still ours: those stay.
+                let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, 0, (*self.state).ram.len());
+                let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, SCRATCH, PAGE_SIZE);
+                ManuallyDrop::drop(&mut self.unicorn);
+            } else {
+                ManuallyDrop::drop(&mut self.unicorn);
                 drop(Box::from_raw(self.state));
                 dealloc(self.scratch, PAGE_LAYOUT);
             }

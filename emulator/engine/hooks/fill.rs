@@ -65,7 +65,8 @@ impl HookState {
         if grant.read {
             perms |= Prot::READ;
         }
-        if grant.exec {
+        // Unicorn looks at every store through an executable entry: only code needs that.
+        if grant.exec && (kind == AccessKind::Fetch || self.has_code(grant.phys.0)) {
             perms |= Prot::EXEC;
         }
         // With old contents being kept, a page must ask before its first write.

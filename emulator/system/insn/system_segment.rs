@@ -1,6 +1,6 @@
 //! LLDT, LTR, SLDT, STR, LGDT, LIDT, SGDT, SIDT (SDM vol. 2; vol. 3, 2.4 and 7.2.3).
 
-use iced_x86::{CodeSize, Instruction, Mnemonic};
+use iced_x86::{Code, Instruction, Mnemonic};
 
 use super::checks::{is_canonical_base, require, require_cpl0, require_umip_allows};
 use super::memory::{load, require_memory, source_u16, store, store_word_or_register};
@@ -106,7 +106,7 @@ pub fn load_table(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Resul
     load(cpu, bus, &at, &mut bytes[..size])?;
     let [l0, l1, base @ ..] = bytes;
     let mut base = u64::from_le_bytes(base);
-    if insn.op_code().operand_size() == 16 && insn.code_size() != CodeSize::Code64 {
+    if matches!(insn.code(), Code::Lgdt_m1632_16 | Code::Lidt_m1632_16) {
         base &= 0x00ff_ffff;
     }
     require(is_canonical_base(cpu, base), 0)?;
