@@ -94,7 +94,8 @@ impl Rig {
                     ..RunOptions::default()
                 });
             }
-            if !matches!(exit.cause, Cause::Stepped) {
+            // (A REP instruction that overwrites itself stops between its iterations.)
+            if !matches!(exit.cause, Cause::Stepped | Cause::RepSlice) {
                 return exit;
             }
         }
