@@ -1,5 +1,7 @@
 //! Columns: where what stands, names cut to fit, text made harmless.
 
+use std::rc::Rc;
+
 use super::WIDTH;
 use super::palette::{Palette, Tone};
 use crate::arch::{Vector, VirtAddr};
@@ -29,8 +31,24 @@ const MIN_NAME: usize = 18;
 /// The names of one address, harmless to print.
 #[derive(Debug)]
 struct Name {
-    text: Box<str>,
-    line: Option<Box<str>>,
+    text: Shown,
+    line: Option<Shown>,
+}
+
+/// Harmless text, and how many columns it takes.
+#[derive(Clone, Debug)]
+struct Shown {
+    text: Rc<str>,
+    columns: usize,
+}
+
+impl Shown {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            columns: text.chars().count(),
+        }
+    }
 }
 
 /// The symboliser with its answers.
@@ -57,10 +75,10 @@ impl<'s> Names<'s> {
         let symbols = &self.symbols;
         self.known.get(at, || Name {
             text: match symbols.name(at) {
-                Some(name) => harmless(&name).into(),
-                None => at.to_string().into(),
+                Some(name) => Shown::new(&harmless(&name)),
+                None => Shown::new(&at.to_string()),
             },
-            line: symbols.line(at).map(|line| harmless(&line).into()),
+            line: symbols.line(at).map(|line| Shown::new(&harmless(&line))),
         })
     }
 }
@@ -268,7 +286,12 @@ impl<'a, 's> Page<'a, 's> {
 
     fn name_within(&mut self, at: VirtAddr, width: usize) -> &mut Self {
         let name = &self.names.get(at).text;
-        let (begin, cut, offset) = fit(name, width);
+        if name.columns <= width {
+            self.out.extend_from_slice(name.text.as_bytes());
+            self.column += name.columns;
+            return self;
+        }
+        let (begin, cut, offset) = fit(&name.text, width);
         self.out.extend_from_slice(begin.as_bytes());
         self.column += begin.chars().count();
         if cut {
@@ -301,7 +324,10 @@ impl<'a, 's> Page<'a, 's> {
         let Some(line) = self.names.get(at).line.clone() else {
             return;
         };
-        let chars = line.chars().count();
+        let Shown {
+            text: line,
+            columns: chars,
+        } = line;
         if self.room() < 2 + chars {
             self.detail();
         } else {
@@ -309,15 +335,15 @@ impl<'a, 's> Page<'a, 's> {
         }
         // A path that is too long even for a line of its own keeps its end.
         let room = self.room();
-        let shown = if chars > room {
-            let skip = line.char_indices().nth(chars - room + 2);
+        let skip = if chars > room {
             self.s("..");
-            skip.map_or("", |(i, _)| &line[i..])
+            chars - room + 2
         } else {
-            &line
+            0
         };
-        self.out.extend_from_slice(shown.as_bytes());
-        self.column += shown.chars().count();
+        let begin = line.char_indices().nth(skip).map_or(line.len(), |(i, _)| i);
+        self.out.extend_from_slice(line[begin..].as_bytes());
+        self.column += chars.saturating_sub(skip);
     }
 }
 
