@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use iretrace::arch::{CpuModel, Vendor};
 use iretrace::load::limits::DEFAULT_RAM;
-use iretrace::machine::{DEFAULT_MAX_INSNS, MachineConfig, SUCCESS_VALUE};
+use iretrace::machine::{DEFAULT_MAX_INSNS, MachineConfig, SUCCESS_VALUE, TlbMode};
 
 use super::failure::Failure;
 use super::until::UntilArg;
@@ -23,6 +23,24 @@ impl From<Cpu> for Vendor {
         match cpu {
             Cpu::Intel => Self::Intel,
             Cpu::Amd => Self::Amd,
+        }
+    }
+}
+
+/// `--tlb`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Tlb {
+    /// Translations are used until they are invalidated
+    Model,
+    /// All are forgotten before each instruction and each REP iteration
+    None,
+}
+
+impl From<Tlb> for TlbMode {
+    fn from(tlb: Tlb) -> Self {
+        match tlb {
+            Tlb::Model => Self::Model,
+            Tlb::None => Self::None,
         }
     }
 }
@@ -51,6 +69,10 @@ pub struct MachineArgs {
     /// Bits of a physical address [default: 46 for intel, 48 for amd]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(32..=52))]
     maxphyaddr: Option<u8>,
+
+    /// Which cached translations there are: stale ones may be used, or none is ever cached
+    #[arg(long, value_enum, default_value_t = Tlb::Model)]
+    tlb: Tlb,
 
     /// RAM; K, M and G are powers of 1024
     #[arg(long, value_name = "SIZE", value_parser = number::size, default_value = "64M")]
@@ -89,6 +111,7 @@ impl MachineArgs {
             cpu,
             max_insns: self.max_insns,
             success_value: self.success_value,
+            tlb: self.tlb.into(),
         })
     }
 }
@@ -136,6 +159,11 @@ pub fn words(config: &MachineConfig, full: bool) -> Vec<(&'static str, String)> 
         format!("{:#x}", config.success_value),
         config.success_value == SUCCESS_VALUE,
     );
+    push(
+        "--tlb",
+        config.tlb.name().to_owned(),
+        config.tlb == TlbMode::Model,
+    );
     words
 }
 
@@ -175,6 +203,7 @@ mod tests {
             cpu,
             max_insns: u64::MAX,
             success_value: 0x7f,
+            tlb: TlbMode::None,
         };
         for config in [MachineConfig::default(), odd] {
             for full in [false, true] {

@@ -115,6 +115,7 @@ impl Recipe<'_> {
             ("ram_size", json!(self.config.ram_size)),
             ("max_insns", json!(limit)),
             ("success_value", json!(self.config.success_value)),
+            ("tlb", json!(self.config.tlb.name())),
             ("until", json!(self.until.map(UntilArg::shown))),
             ("events", json!(event_words(self.events))),
             ("flat", json!(args.flat)),

@@ -68,6 +68,8 @@ pub(super) struct RunState {
     /// Data accesses refused in a row with nothing retired between.
     pub(super) refusals: u32,
     pub(super) ended: Option<StopReason>,
+    /// With [`TlbMode::None`](super::TlbMode): the boundary at which all translations were forgotten.
+    pub(super) forgotten: Option<Boundary>,
 }
 
 impl std::fmt::Debug for Machine {

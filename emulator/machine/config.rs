@@ -12,6 +12,28 @@ pub const SUCCESS_VALUE: u32 = 0x10;
 /// Instructions after which a run ends unless it is told otherwise.
 pub const DEFAULT_MAX_INSNS: u64 = 10_000_000_000;
 
+/// Which cached translations there are. The manual lets a processor keep a translation until it is
+/// invalidated, and lets it keep none (SDM vol. 3, 4.10.2 and 4.10.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TlbMode {
+    /// Every translation is used until it is invalidated.
+    #[default]
+    Model,
+    /// None outlives the instruction, or the iteration of a REP string instruction, that made it.
+    None,
+}
+
+impl TlbMode {
+    /// The word for it on the command line and in headers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Everything that a machine's behaviour depends on, beside the image and the schedule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MachineConfig {
@@ -23,6 +45,8 @@ pub struct MachineConfig {
     pub max_insns: u64,
     /// The debug-exit value that means success.
     pub success_value: u32,
+    /// Cached translations.
+    pub tlb: TlbMode,
 }
 
 impl Default for MachineConfig {
@@ -32,6 +56,7 @@ impl Default for MachineConfig {
             cpu: CpuModel::of(Vendor::Intel),
             max_insns: DEFAULT_MAX_INSNS,
             success_value: SUCCESS_VALUE,
+            tlb: TlbMode::default(),
         }
     }
 }

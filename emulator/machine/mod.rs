@@ -19,7 +19,7 @@ mod view;
 mod world;
 
 pub use computer::Machine;
-pub use config::{DEFAULT_MAX_INSNS, MachineConfig, MachineError, SUCCESS_VALUE};
+pub use config::{DEFAULT_MAX_INSNS, MachineConfig, MachineError, SUCCESS_VALUE, TlbMode};
 pub use plugin::{Control, Plugin};
 pub use snapshot::{Mark, Snapshot};
 pub use stop::{StopReason, Until};

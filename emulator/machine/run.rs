@@ -1,9 +1,9 @@
 //! The run loop: a boundary, then guest code up to the next thing that needs the rules.
 
-use super::Machine;
 use super::boundary::{AtBoundary, WORK};
 use super::stop::{StopReason, Until};
 use super::view::View;
+use super::{Machine, TlbMode};
 use crate::arch::bits::rflags;
 use crate::arch::{AccessKind, EventType, Exception, Vector, VirtAddr};
 use crate::engine::{Cause, Exit, RunOptions};
@@ -31,7 +31,9 @@ impl Machine {
 
     fn run_to_stop(&mut self, until: Until) -> StopReason {
         self.state.over_breakpoint = false;
+        self.state.forgotten = None;
         loop {
+            self.forget_translations();
             let next_is_iret = self.schedule.wants_irets() && self.next_is_iret();
             match self.at_boundary(next_is_iret) {
                 AtBoundary::Stop(stop) => return stop,
@@ -47,6 +49,19 @@ impl Machine {
             };
             if let Some(stop) = stop {
                 return stop;
+            }
+        }
+    }
+
+    /// With [`TlbMode::None`]: drops all translations, once at each boundary. What an instruction
+    /// asks for stays until it has run, however often the engine must be told.
+    fn forget_translations(&mut self) {
+        if self.config.tlb == TlbMode::None {
+            let here = Some(self.boundary());
+            if self.state.forgotten != here {
+                self.state.forgotten = here;
+                self.cpu.tlb.forget();
+                self.world.tlb_stale = true;
             }
         }
     }
@@ -110,7 +125,8 @@ impl Machine {
         let mut step = self.cpu.regs.rflags & rflags::TF != 0
             || (self.cpu.shadow != InterruptShadow::None
                 && (self.cpu.nmi.pending || self.cpu.pending_db != 0 || self.interrupt_waits()))
-            || self.world.log.wants(EventClass::MEM);
+            || self.world.log.wants(EventClass::MEM)
+            || self.config.tlb == TlbMode::None;
         match self.schedule.next_icount(self.boundary()) {
             Some(at) if at <= icount => step = true,
             Some(at) => {

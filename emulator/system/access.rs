@@ -80,7 +80,6 @@ impl Cpu {
     ) -> Result<PhysAddr, Exception> {
         let context = self.paging_context();
         if context.paging()
-            && !self.tlb.bypass
             && let Some(t) = self.tlb.get(context.pcid(), at)
             && (access.kind != AccessKind::Write || t.dirty)
             && (access.kind != AccessKind::Fetch || t.fetched)
@@ -104,9 +103,7 @@ impl Cpu {
             return Ok(PhysAddr(at.0 & 0xffff_ffff));
         }
         let pcid = context.pcid();
-        if !self.tlb.bypass
-            && let Some(t) = self.tlb.get(pcid, at)
-        {
+        if let Some(t) = self.tlb.get(pcid, at) {
             if let Some(code) = context.denial(t.rights, t.key, access) {
                 return Err(self.page_fault(bus, pcid, at, code));
             }

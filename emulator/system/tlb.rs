@@ -139,9 +139,6 @@ impl Bank {
 pub struct TranslationCache {
     local: Bank,
     global: Bank,
-    /// Every access walks: what is cached serves [`TlbView`] alone, until
-    /// [`forget`](Self::forget) at the next boundary.
-    pub bypass: bool,
 }
 
 impl TranslationCache {

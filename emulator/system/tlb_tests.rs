@@ -191,17 +191,6 @@ fn grants() {
     );
 }
 
-/// `bypass`: every use walks.
-#[test]
-fn bypass() {
-    let mut rig = page(K);
-    rig.cpu.tlb.bypass = true;
-    rig.read8(AT, READ0).unwrap();
-    let entry = rig.entry(AT, 1);
-    rig.poke(entry, 0);
-    assert_eq!(rig.read8(AT, READ0), Err(pf(0, AT)));
-}
-
 /// The list for a dump gives back canonical addresses, in order.
 #[test]
 fn entries_are_listed() {

@@ -96,6 +96,7 @@ fn every_option_that_matters_is_in_the_command() {
         "--ram=33M",
         "--max-insns=1_200",
         "--success-value=17",
+        "--tlb=none",
         "--exception=divide-error@icount=1100",
         "--nmi=every=400,from=_start",
         "--irq=33@icount=700",

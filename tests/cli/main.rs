@@ -8,4 +8,5 @@ mod jsonl;
 mod output;
 mod run;
 mod support;
+mod tlb;
 mod walk;

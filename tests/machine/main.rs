@@ -14,6 +14,7 @@ mod repeat;
 mod rights;
 mod schedules;
 mod shadows;
+mod stale;
 mod support;
 mod syscalls;
 mod trap_flag;
