@@ -1,0 +1,67 @@
+//! The rest of the machine: RAM, and a list of what was told.
+
+use iretrace::arch::PhysAddr;
+use iretrace::system::Bus;
+use iretrace::trace::{EventClass, EventKind};
+
+pub struct RamBus {
+    pub ram: Vec<u8>,
+    pub wanted: EventClass,
+    pub events: Vec<EventKind>,
+}
+
+impl Bus for RamBus {
+    fn phys_read(&mut self, at: PhysAddr, buf: &mut [u8]) {
+        let at = at.0 as usize;
+        buf.copy_from_slice(&self.ram[at..at + buf.len()]);
+    }
+
+    fn phys_write(&mut self, at: PhysAddr, data: &[u8]) {
+        let at = at.0 as usize;
+        self.ram[at..at + data.len()].copy_from_slice(data);
+    }
+
+    fn is_ram(&self, at: PhysAddr) -> bool {
+        at.0 < self.ram.len() as u64
+    }
+
+    fn port_read(&mut self, _: u16, _: u8) -> u32 {
+        unreachable!("no port is read")
+    }
+
+    fn port_write(&mut self, _: u16, _: u8, _: u32) {
+        unreachable!("no port is written")
+    }
+
+    fn tsc(&self) -> u64 {
+        0
+    }
+
+    fn random(&mut self) -> u64 {
+        0
+    }
+
+    fn apic_msr_read(&mut self, _: u32) -> Option<u64> {
+        None
+    }
+
+    fn apic_msr_write(&mut self, _: u32, _: u64) -> bool {
+        false
+    }
+
+    fn tpr(&self) -> u8 {
+        0
+    }
+
+    fn set_tpr(&mut self, _: u8) {}
+
+    fn flush_engine_tlb(&mut self) {}
+
+    fn wants(&self, class: EventClass) -> bool {
+        self.wanted.intersects(class)
+    }
+
+    fn emit(&mut self, kind: EventKind) {
+        self.events.push(kind);
+    }
+}
