@@ -62,7 +62,9 @@ impl Memory {
             for (i, (a, b)) in old.iter().zip(new).enumerate() {
                 let at = base + i as u64;
                 let mark = is_table && i % 8 == 0 && a & 1 != 0 && (a ^ b) & !ACCESSED_DIRTY == 0;
-                let excepted = except.iter().any(|&(from, len)| at.wrapping_sub(from) < len);
+                let excepted = except
+                    .iter()
+                    .any(|&(from, len)| at.wrapping_sub(from) < len);
                 if a == b || mark || excepted {
                     continue;
                 }

@@ -14,7 +14,7 @@ use super::case::Case;
 use super::memory::{Memory, remember};
 
 /// Bytes of RAM: enough for a case, and little to compare.
-const RAM: u64 = 4 << 20;
+const RAM: u64 = 0x14_0000;
 /// A case is short; whatever runs longer is lost.
 const MAX_INSNS: u64 = 20_000;
 /// CF, PF, AF, ZF, SF, OF.

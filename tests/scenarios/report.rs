@@ -17,12 +17,7 @@ pub struct Row {
 
 impl Row {
     /// The row of `case`.
-    pub fn new(
-        case: &Case,
-        expected: Vec<String>,
-        seen: Vec<String>,
-        wrong: Vec<String>,
-    ) -> Self {
+    pub fn new(case: &Case, expected: Vec<String>, seen: Vec<String>, wrong: Vec<String>) -> Self {
         let setting = match case.setting.as_str() {
             "" => String::new(),
             s => format!(" [{s}]"),

@@ -182,13 +182,7 @@ impl Judge<'_> {
         }
     }
 
-    fn end(
-        &mut self,
-        end: &End,
-        o: &Observed,
-        wanted: &mut Vec<String>,
-        seen: &mut Vec<String>,
-    ) {
+    fn end(&mut self, end: &End, o: &Observed, wanted: &mut Vec<String>, seen: &mut Vec<String>) {
         let (state, word, ok) = match end {
             End::Delivered => {
                 if !matches!(o.stop, StopReason::Plugin { .. }) {
@@ -221,12 +215,7 @@ impl Judge<'_> {
         self.state("at the end: ", &full, r, &o.after_nmi);
     }
 
-    fn memory(
-        &mut self,
-        e: &super::record::Expectations,
-        o: &Observed,
-        wanted: &mut Vec<String>,
-    ) {
+    fn memory(&mut self, e: &super::record::Expectations, o: &Observed, wanted: &mut Vec<String>) {
         let [start, first, end] = &o.memory;
         let mut expected = e.wrote.clone();
         for &(at, len) in &e.wrote {

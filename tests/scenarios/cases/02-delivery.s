@@ -4,7 +4,7 @@
 #= 10 INT 0x80 at CPL 3 through a gate of DPL 0
 #: source SDM vol. 2, INT n: #GP(error_code(vector, 1, 0))
     VECTOR_X80 = 0x80
-    idt_limit 16 * 0x81
+    idt_limit 16*0x81
     gate X80, unexpected
     in_user
 here: int 0x80
