@@ -184,3 +184,28 @@ here: syscall
 in_kernel
 entry_syscall: nop
     expect DB, rip=entry_syscall, rflags=RFLAGS_TF+2, rsp=user_stack_top, dr6=BS, ist=3
+
+#= B1 an NMI before an instruction whose page is not present
+#: source SDM vol. 3, "Prioritization of Concurrent Events": the NMI (5) before the fetch fault (8)
+#: --nmi at=page_b
+    gate NMI, nmi_entry
+    absent page_b
+    mov  eax, offset page_b
+here: jmp rax
+    expect NMI, rip=page_b
+    # The IRETQ returns there; its frame had RF = 0.
+    expect PF, ec=0, rip=page_b, cr2=page_b
+
+#= B2 an instruction breakpoint on an instruction whose page is not present
+#: source SDM vol. 3, "Prioritization of Concurrent Events": the breakpoint (7) before the fetch fault (8)
+    gate DB, db_entry
+    absent page_b
+    mov  eax, offset page_b
+    mov  dr0, rax
+    mov  ecx, 1
+    mov  dr7, rcx
+here: jmp rax
+db_entry: bts qword ptr [rsp + 16], 16
+    iretq
+    expect DB, rip=page_b, dr6=B0
+    expect PF, ec=0, rip=page_b, cr2=page_b
