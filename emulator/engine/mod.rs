@@ -85,6 +85,7 @@ pub struct Engine {
     scratch: *mut u8,
     stale_code: Vec<(u64, u64)>,
     debt: run::Debt,
+    rep_begun: Option<run::RepBegun>,
     foreign_hooks: bool,
 }
 
@@ -163,6 +164,7 @@ impl Engine {
             scratch,
             stale_code: Vec::new(),
             debt: run::Debt::default(),
+            rep_begun: None,
             foreign_hooks: false,
         };
         hooks::install(uc, state)?;

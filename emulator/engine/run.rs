@@ -98,7 +98,23 @@ pub struct Exit {
     pub rep_iterations: u64,
 }
 
+/// A REP string instruction that has made iterations and has not retired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct RepBegun {
+    rip: u64,
+    icount: u64,
+    /// RFLAGS before its first iteration of the run.
+    flags: u64,
+}
+
 impl Engine {
+    /// RFLAGS before the first of the iterations that [`Exit::rep_iterations`] counted in the last
+    /// run.
+    #[must_use]
+    pub fn flags_before_rep(&self) -> Option<u64> {
+        self.rep_begun.map(|b| b.flags)
+    }
+
     /// Runs from `regs` and leaves the new state there. `source` answers for the memory.
     ///
     /// Registers other than the general ones, RIP and RFLAGS never change: whatever changes them
@@ -113,6 +129,7 @@ impl Engine {
         let start = self.state().icount;
         let had_rf = regs.rflags & rflags::RF;
         self.prepare(regs, source, options, start);
+        self.rep_begun = None;
         let exit = if options.step {
             // Stopped before a second instruction: see `run_once`.
             self.run_once(regs, options, true).unwrap_or(Exit {
@@ -325,9 +342,17 @@ impl Engine {
         if self.state().blocks.is_full() {
             self.forget_code();
         }
-        let count = regs.gpr[gpr::RCX];
+        let (count, flags) = (regs.gpr[gpr::RCX], regs.rflags);
         cpu_image::store(&mut self.blob, self.uc, regs);
-        self.finish(regs, halt, count)
+        let exit = self.finish(regs, halt, count);
+        // A REP instruction is where a run begins: see `BeginRep`.
+        if exit.as_ref().is_some_and(|e| e.rep_iterations != 0) {
+            let (rip, icount) = (regs.rip, self.icount());
+            let same = |b: &RepBegun| (b.rip, b.icount) == (rip, icount);
+            let begun = RepBegun { rip, icount, flags };
+            self.rep_begun = Some(self.rep_begun.filter(same).unwrap_or(begun));
+        }
+        exit
     }
 
     fn finish(&mut self, regs: &mut CpuState, halt: Halt, count: u64) -> Option<Exit> {

@@ -47,6 +47,8 @@ pub(super) struct RunState {
     pub(super) base: u64,
     /// The boundary lies between two iterations of the REP instruction at RIP.
     pub(super) in_rep: bool,
+    /// RFLAGS before that instruction began, or went on after an event.
+    pub(super) flags_before_rep: Option<u64>,
     /// The pending NMI's being held has been told.
     pub(super) latch_told: bool,
     /// A machine check is raised.

@@ -112,6 +112,17 @@ impl Machine {
         self.world.engine.set_denied_pages(pages);
     }
 
+    /// Whether the engine has a breakpoint at RIP: it cannot stop at one whose code it cannot read.
+    fn stops_here(&self) -> bool {
+        let Some((_, until, dr7, _)) = self.state.armed else {
+            return false;
+        };
+        let rip = self.cpu.regs.rip;
+        until == Some(rip)
+            || self.schedule.breakpoints().any(|at| at.0 == rip)
+            || dr7 != 0 && armed_instructions(&self.cpu.regs).any(|at| at.0 == rip)
+    }
+
     fn options(&self, until: Until) -> RunOptions {
         let icount = self.world.engine.icount();
         let now = self.world.now();
@@ -215,7 +226,9 @@ impl Machine {
         if rep_iterations != 0 {
             let more = u32::try_from(rep_iterations).unwrap_or(u32::MAX);
             self.state.sub = self.state.sub.saturating_add(more);
-            self.state.in_rep = true;
+            if !std::mem::replace(&mut self.state.in_rep, true) {
+                self.state.flags_before_rep = self.world.engine.flags_before_rep();
+            }
             self.state.work += rep_iterations;
         }
     }
@@ -255,6 +268,11 @@ impl Machine {
             }
             Cause::Guard(insn, guard) => self.guarded(&insn, guard),
             Cause::Data { page, .. } => self.data_refused(page),
+            // The boundary before it comes first, as before an instruction that can be fetched.
+            Cause::Fetch { .. } if self.stops_here() && !self.state.over_breakpoint => {
+                self.state.over_breakpoint = true;
+                None
+            }
             Cause::Fetch { page } => self.fetch_refused(page),
             Cause::NonCanonicalTarget(_) => self.fault(Exception::gp(0)),
             Cause::Exception { vector, error_code } => {
@@ -275,6 +293,14 @@ impl Machine {
 
     /// Delivers a fault of the instruction at RIP.
     pub(super) fn fault(&mut self, exception: Exception) -> Option<StopReason> {
+        // A fault takes back what earlier iterations of CMPS and SCAS left in RFLAGS; the other
+        // string instructions leave nothing there (SDM vol. 2, REP).
+        if self.state.in_rep
+            && let Some(before) = self.state.flags_before_rep
+        {
+            let flags = &mut self.cpu.regs.rflags;
+            *flags = *flags & !rflags::STATUS | before & rflags::STATUS;
+        }
         let event = PendingEvent::exception(&exception, self.cpu.regs.rip);
         self.deliver(event)
     }
@@ -317,7 +343,10 @@ impl Machine {
         self.state.over_breakpoint = false;
         if outcome.rep_iteration {
             self.state.sub = self.state.sub.saturating_add(1);
-            self.state.in_rep = true;
+            if !std::mem::replace(&mut self.state.in_rep, true) {
+                // What iterates by microcode leaves RFLAGS alone.
+                self.state.flags_before_rep = None;
+            }
             self.state.work += WORK;
         } else {
             self.retire();
