@@ -54,6 +54,7 @@ pub mod device;
 pub mod engine;
 pub mod load;
 pub mod machine;
+mod printable;
 pub mod schedule;
 mod suggest;
 pub mod system;

@@ -39,7 +39,9 @@ macro_rules! hex_newtype {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                // `from_str_radix` would also take a sign.
                 text.strip_prefix("0x")
+                    .filter(|t| !t.starts_with('+'))
                     .and_then(|t| u64::from_str_radix(t, 16).ok())
                     .map(Self)
                     .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a hex string such as 0x1f")))

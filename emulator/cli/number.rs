@@ -26,7 +26,10 @@ fn scaled(text: &str, suffixes: &[(&str, u64)], known: &str) -> Result<u64, Stri
         .iter()
         .find(|(s, _)| s.eq_ignore_ascii_case(suffix))
         .map(|(_, factor)| *factor)
-        .ok_or_else(|| format!("unknown suffix {suffix:?}; known are {known}"))?;
+        .ok_or_else(|| {
+            let shown: String = suffix.chars().take(40).collect();
+            format!("unknown suffix {shown:?}; known are {known}")
+        })?;
     value
         .checked_mul(factor)
         .ok_or_else(|| "more than 64 bits".to_owned())

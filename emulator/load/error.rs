@@ -208,21 +208,7 @@ fn known_programs(nearest: Option<&str>) -> String {
 /// File and symbol names come from outside; a terminal or a one-line log must survive them.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let mut out = String::with_capacity(text.len().min(LONGEST));
-    for (n, c) in text.chars().enumerate() {
-        if n == LONGEST {
-            out.push('…');
-            break;
-        }
-        let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || direction || matches!(c, '\u{2028}' | '\u{2029}') {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    crate::printable::printable(text, 400)
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ impl From<gimli::Error> for Stop {
 fn unit_size(unit: &[u8]) -> Option<(usize, u64)> {
     let mut r = EndianSlice::new(unit, LittleEndian);
     let (length, format) = r.read_initial_length().ok()?;
-    let size = unit.len() - r.len() + length;
+    let size = (unit.len() - r.len()).checked_add(length)?;
     let version = r.read_u16().ok()?;
     if version >= 5 {
         r.read_u16().ok()?;

@@ -206,7 +206,7 @@ impl FromStr for Injection {
             Some(kind) => Self::parse(*kind, argument),
             None => Err(ScheduleError {
                 option: "injection",
-                text: s.to_owned(),
+                text: parse::shown(s),
                 column: 1,
                 problem: "expected an option".to_owned(),
                 mend: "begin with --nmi, --irq, --mce or --exception and a space".to_owned(),
@@ -218,7 +218,9 @@ impl FromStr for Injection {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Symbol { name, offset: 0 } if !parse::ends_like_an_offset(name) => {
+            Self::Symbol { name, offset: 0 }
+                if !parse::ends_like_an_offset(name) && !name.ends_with('+') =>
+            {
                 f.write_str(name)
             }
             Self::Symbol { name, offset } => write!(f, "{name}+{offset:#x}"),

@@ -4,6 +4,7 @@ use super::error::ScheduleError;
 use super::injection::{Injection, Origin, Place, Stimulus, StimulusKind, Trigger};
 use super::vector::{self, parse_number, pushes_error_code, vector_name};
 use crate::arch::{Vector, VirtAddr};
+use crate::printable::printable;
 use crate::suggest::Nearest;
 use crate::trace::Boundary;
 
@@ -33,23 +34,29 @@ impl<'t> Source<'t> {
     ) -> ScheduleError {
         let at = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
         let before = self.text.get(..at).unwrap_or_default();
-        const SHOWN: usize = 200;
-        let mut text: String = self.text.chars().take(SHOWN).collect();
-        if text.len() < self.text.len() {
-            text.push_str("...");
-        }
         ScheduleError {
             option: self.kind.option(),
-            text,
+            text: shown(self.text),
             column: before.chars().count() + 1,
-            problem: problem.into(),
-            mend: mend.into(),
+            // Both may quote the text.
+            problem: printable(&problem.into(), 400),
+            mend: printable(&mend.into(), 400),
         }
     }
 
     fn number(&self, part: &'t str, what: &str, mend: &str) -> Result<u64, ScheduleError> {
         parse_number(part).ok_or_else(|| self.error(part, format!("expected {what}"), mend))
     }
+}
+
+/// The beginning of what is very long.
+pub(super) fn shown(text: &str) -> String {
+    const SHOWN: usize = 200;
+    let mut out: String = text.chars().take(SHOWN).collect();
+    if out.len() < text.len() {
+        out.push_str("...");
+    }
+    out
 }
 
 /// A key with its value, both subslices of the text.

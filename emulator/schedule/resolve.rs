@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::injection::{Injection, Origin, Place, Stimulus, Trigger};
 use crate::arch::{Vector, VirtAddr};
+use crate::printable::printable;
 use crate::suggest::Nearest;
 use crate::trace::Boundary;
 
@@ -136,16 +137,16 @@ fn address_of(
         let mut nearest = Nearest::to(name);
         symbols.for_each_name(&mut |n| nearest.offer(n));
         return Err(ResolveError::UnknownSymbol {
-            injection: injection.to_string(),
-            name: name.clone(),
+            injection: printable(&injection.to_string(), 400),
+            name: printable(name, 200),
             nearest: nearest.into_best(),
         });
     };
     match base.0.checked_add(offset) {
         Some(at) => Ok(VirtAddr(at)),
         None => Err(ResolveError::OffsetTooLarge {
-            injection: injection.to_string(),
-            name: name.clone(),
+            injection: printable(&injection.to_string(), 400),
+            name: printable(name, 200),
             offset,
             base,
         }),

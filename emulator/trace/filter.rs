@@ -97,13 +97,11 @@ pub fn parse_events(list: &str) -> Result<EventClass, FilterError> {
             None => (word, false),
         };
         if name.is_empty() {
-            return Err(FilterError::Empty {
-                list: list.to_owned(),
-            });
+            return Err(FilterError::Empty { list: shown(list) });
         }
         let class = class_of(name).ok_or_else(|| FilterError::Unknown {
-            list: list.to_owned(),
-            word: name.to_owned(),
+            list: shown(list),
+            word: shown(name),
             nearest: nearest(name),
         })?;
         if removes {
@@ -113,6 +111,11 @@ pub fn parse_events(list: &str) -> Result<EventClass, FilterError> {
         }
     }
     Ok(classes | EventClass::STOP)
+}
+
+/// The beginning of what is very long.
+fn shown(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 fn class_of(name: &str) -> Option<EventClass> {

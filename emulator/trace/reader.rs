@@ -8,9 +8,13 @@ use thiserror::Error;
 use super::event::{Boundary, Event, EventKind};
 use super::header::{Header, TRACE_MARK, TRACE_VERSION};
 use crate::arch::VirtAddr;
+use crate::printable::printable;
 
 /// Longest line, in bytes, that is read: about 1,000 times the longest event that a run makes.
 pub const MAX_LINE: u64 = 1 << 20;
+
+/// Characters that are shown of what the JSON reader says: more than its longest list of names.
+const LONGEST_MESSAGE: usize = 1000;
 
 /// One event with the names that the trace gives its place.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -167,10 +171,12 @@ fn text(buf: &[u8]) -> Result<&str, ReadErrorKind> {
 /// The JSON reader's message without its own "at line 1 column 7".
 fn message(e: &serde_json::Error) -> String {
     let full = e.to_string();
-    match full.rfind(" at line ") {
-        Some(end) if e.line() > 0 => full[..end].to_owned(),
-        _ => full,
-    }
+    let text = match full.rfind(" at line ") {
+        Some(end) if e.line() > 0 => &full[..end],
+        _ => &full,
+    };
+    // It quotes the trace.
+    printable(text, LONGEST_MESSAGE)
 }
 
 fn parse_header(buf: &[u8]) -> Result<Header, ReadErrorKind> {

@@ -29,7 +29,13 @@ pub mod place {
     pub const RSP0: u64 = 0xf000;
     pub const TABLES: u64 = 0x10000;
     pub const PT: u64 = TABLES + 0x3000;
+    /// The page table for the 2 MiB below both ends of the address space.
+    pub const EDGE_PT: u64 = TABLES + 0x4000;
     pub const DATA: u64 = 0x20000;
+    /// The last page of the lower half, and the last of all: the code's first page, after
+    /// pages of data and stack.
+    pub const LOW_END: u64 = 0x7fff_ffff_f000;
+    pub const TOP: u64 = 0xffff_ffff_ffff_f000;
     /// A linear page for the local APIC's registers.
     pub const APIC: u64 = 0x1ff000;
     /// A second linear address of everything.
@@ -94,6 +100,9 @@ pub struct Guest {
     pub code: Vec<Vec<u8>>,
     /// Where in the code control starts.
     pub start: u16,
+    /// The linear address of the code's first byte; 0 is [`place::CODE`].
+    #[serde(default)]
+    pub origin: u64,
     pub gpr: [u64; 16],
     pub rflags: u64,
     pub cr0: u64,
@@ -150,8 +159,15 @@ impl Guest {
         write(place::TABLES + 8 * 256, next(1));
         // The PML4 maps itself.
         write(place::TABLES + 8 * 510, place::TABLES | rights);
+        write(place::TABLES + 8 * 255, next(1));
+        write(place::TABLES + 8 * 511, next(1));
         write(place::TABLES + 0x1000, next(2));
+        write(place::TABLES + 0x1000 + 8 * 511, next(2));
         write(place::TABLES + 0x2000, next(3));
+        write(place::TABLES + 0x2000 + 8 * 511, next(4));
+        for (n, frame) in [(511, place::CODE), (510, place::DATA), (509, place::STACK)] {
+            write(place::EDGE_PT + 8 * n, frame | rights);
+        }
         // 2 MiB at 2 MiB: most of it is beyond RAM.
         write(place::TABLES + 0x2008, 0x20_0000 | rights | pte::PS);
         write(place::TABLES + 0x2010, rights | pte::PS);
@@ -211,7 +227,13 @@ impl Guest {
     fn registers(&self) -> CpuState {
         let mut r = CpuState::long_mode();
         r.gpr = self.gpr;
-        r.rip = place::CODE + u64::from(self.start);
+        let linear = self.mode == Mode::Kernel64 || self.mode == Mode::User64;
+        let origin = if linear && self.origin != 0 {
+            self.origin
+        } else {
+            place::CODE
+        };
+        r.rip = origin.wrapping_add(self.start.into());
         r.rflags = self.rflags & !rflags::VM | rflags::FIXED;
         r.cr3 = place::TABLES;
         r.cr0 ^= self.cr0 & (cr0::MP | cr0::EM | cr0::TS | cr0::WP | cr0::AM | cr0::NE);
@@ -223,9 +245,11 @@ impl Guest {
                 | cr4::SMEP
                 | cr4::SMAP
                 | cr4::PKE
+                | cr4::PCIDE
                 | cr4::DE
                 | cr4::TSD
                 | cr4::PCE);
+        r.cr4 ^= self.cr4 & (cr4::OSFXSR | cr4::OSXMMEXCPT);
         r.msr.efer |= self.efer & (efer::SCE | efer::NXE);
         r.msr.star = 0x001b_0008 << 32;
         r.msr.lstar = place::CODE + 0x40;

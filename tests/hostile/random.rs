@@ -176,6 +176,21 @@ const TEMPLATES: &[&str] = &[
     "f0ff07",
     "f090",
     "f00f0b",
+    "f001@@",
+    "f04829@@",
+    "f0809707??",
+    "f081@@????????",
+    "f083@@??",
+    "f0480fba2f??",
+    "f00fba37??",
+    "f0480fab07",
+    "f08607",
+    "f0fe07",
+    "f0f717",
+    "f0f61f",
+    "f0480fc10f",
+    "f00fb00f",
+    "f04887@@",
     "f0c3",
     "87@@",
     "4887@@",
@@ -199,6 +214,14 @@ const TEMPLATES: &[&str] = &[
     "0fae0f",
     "480fae07",
     "480fae0f",
+    "480fae27",
+    "480fae2f",
+    "0fc727",
+    "480fc727",
+    "0fc71f",
+    "0fc72f",
+    "31c9b8070000000f01d1",
+    "31c9b8030000000f01d1",
     "0fae17",
     "0fae1f",
     "0fae2f",
@@ -357,6 +380,55 @@ const TEMPLATES: &[&str] = &[
     "64ec",
     "4d0f22d8",
     "440f22c0",
+    // Far returns into every kind of code segment.
+    "6a40680060000048cb",
+    "6a48680060000048cb",
+    "6a58680060000048cb",
+    "6a0868??60000048cb",
+    "6a2b68??60000048cb",
+    "6a2b68??60000048cf",
+    "6a236800d000009c6a1b68??60000048cf",
+    "6a236800d000009c6a5368??60000048cf",
+    "6a236800d000009c6a2b68??60000048cf",
+    "6a106800d000009c6a0868??60000048cf",
+    "6a106800d000009c6a4068??60000048cf",
+    "ff1d00000000eb0600a000007000",
+    // Indirect branches to what registers hold.
+    "ffe7",
+    "ffd7",
+    "ffe6",
+    "ffd6",
+    "ffd1",
+    "66ffe7",
+    "4889fcc3",
+    "4889f4cf",
+    // INVPCID, CR3 with and without its flush.
+    "31c0660f388207",
+    "b801000000660f388207",
+    "b802000000660f388207",
+    "b803000000660f388207",
+    "0f20d80f22d8",
+    "0f20d8480fbae83f0f22d8",
+    "0f20d8480fbae8000f22d8",
+    "0f20e0480fbaf8110f22e0",
+    "0f20e0480fbaf8070f22e0",
+    "0f20e0480fbaf8150f22e0",
+    "0f20e0480fbaf8140f22e0",
+    "0f20e0480fbaf8160f22e0",
+    "0f20e0480fbaf8090f22e0",
+    "0f20c0480fbaf8100f22c0",
+    "0f20c0480fbaf8030f22c0",
+    "0f20c0480fbaf8020f22c0",
+    "0f013f0f013e",
+    // Page tables change behind what is cached.
+    "480fba3cc5003001000?",
+    "48813425??300100??000000",
+    "80342508300100??",
+    // TF on, off, and through.
+    "9c814c2400000100009d",
+    "9c804c2401019d",
+    "9c804c2401019d8ed090",
+    "9c806424fe009d",
     "66f3",
     "f3f2a4",
     "f2f3a4",
@@ -388,6 +460,13 @@ const PLACES: &[u64] = &[
     place::ALIAS + place::DATA,
     place::SELF,
     0xffff_ff00_0000_0000,
+    place::LOW_END,
+    place::LOW_END + 0x1000,
+    place::LOW_END - 0x1000,
+    place::TOP,
+    place::TOP - 0x1000,
+    place::ALIAS,
+    place::CODE_END - 0x1000,
     place::RAM,
     0x20_0000,
     0x40_0000 + place::CODE,
@@ -484,7 +563,15 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
                     0x37_0620,
                     0x30_06a0,
                     0x2_0620,
+                    0x2_06a0,
+                    0x20_0620,
+                    0x4_0620,
                     0x1620,
+                    place::TABLES | 5,
+                    place::TABLES | 1 << 63 | 5,
+                    0x401,
+                    0x1_0402,
+                    0xf_00ff,
                     place::TABLES,
                     place::TABLES | 1 << 63 | 1,
                     0x3ff,
@@ -502,11 +589,75 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
             out.extend([0x0f, op, 0xc0 | (n & 7) << 3]);
             out
         });
+    // mov eax, selector; mov sreg, eax (or pop, lss and so on)
+    let selector = (
+        prop_oneof![3 => (0u16..18, 0u16..8).prop_map(|(n, low)| n * 8 | low), 1 => any::<u16>()],
+        prop::sample::select(
+            &[
+                "8ec0", "8ed0", "8ed8", "8ee0", "8ee8", "0f00d0", "0f00d8", "500fa1", "500fa9",
+                "0f02d8", "0f03d8", "0f00e0", "0f00e8",
+            ][..],
+        ),
+    )
+        .prop_map(|(selector, what)| {
+            let mut out = vec![0xb8];
+            out.extend(u32::from(selector).to_le_bytes());
+            out.extend(fill(what, &[0], &[0]));
+            out
+        });
+    // mov rdi, place; mov rsi, place; mov ecx, count; rep string
+    let strings = (
+        address(),
+        address(),
+        prop_oneof![4 => 0u32..40, 1 => 0u32..0x3000],
+        prop::sample::select(&["", "", "66", "48", "67", "64"][..]),
+        prop::sample::select(&[0xf3u8, 0xf3, 0xf3, 0xf2, 0x90][..]),
+        prop::sample::select(
+            &[
+                0xa4u8, 0xa5, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0xa6, 0xa7, 0x6c, 0x6d, 0x6e,
+                0x6f,
+            ][..],
+        ),
+        prop::bool::weighted(0.2),
+    )
+        .prop_map(|(to, from, count, prefix, rep, op, down)| {
+            let mut out = vec![0x48, 0xbf];
+            out.extend(to.to_le_bytes());
+            out.extend([0x48, 0xbe]);
+            out.extend(from.to_le_bytes());
+            out.push(0xb9);
+            out.extend(count.to_le_bytes());
+            out.push(if down { 0xfd } else { 0xfc });
+            // REX stands last.
+            let rex = prefix == "48";
+            if !rex {
+                out.extend(fill(prefix, &[0], &[0]));
+            }
+            out.push(rep);
+            if rex {
+                out.push(0x48);
+            }
+            out.push(op);
+            out
+        });
+    // mov rax, address; mov drN, rax; mov eax, DR7; mov dr7, rax
+    let breakpoint = (address(), 0u8..4, 0u32..16).prop_map(|(at, n, kind)| {
+        let mut out = vec![0x48, 0xb8];
+        out.extend(at.to_le_bytes());
+        out.extend([0x0f, 0x23, 0xc0 | n << 3, 0xb8]);
+        let dr7 = 0x400 | 2u32 << (2 * n) | kind << (16 + 4 * n);
+        out.extend(dr7.to_le_bytes());
+        out.extend([0x0f, 0x23, 0xf8]);
+        out
+    });
     prop_oneof![
         10 => template(),
         3 => prefixed,
         3 => load,
         1 => control,
+        1 => selector,
+        1 => strings,
+        1 => breakpoint,
         2 => prop::collection::vec(any::<u8>(), 1..8),
         1 => Just(vec![0x90]),
     ]
@@ -602,11 +753,23 @@ prop_compose! {
     pub fn guest()(
         (amd, without) in (any::<bool>(), rarely(any::<u16>())),
         mode in prop_oneof![
-            10 => Just(Mode::Kernel64), 6 => Just(Mode::User64), 2 => Just(Mode::User32),
-            1 => Just(Mode::User16), 1 => Just(Mode::Kernel32), 1 => Just(Mode::Kernel16)
+            10 => Just(Mode::Kernel64), 6 => Just(Mode::User64), 3 => Just(Mode::User32),
+            2 => Just(Mode::User16), 2 => Just(Mode::Kernel32), 2 => Just(Mode::Kernel16)
         ],
         code in prop::collection::vec(instruction(), 1..120),
-        start in prop_oneof![4 => Just(0u16), 1 => 0u16..64],
+        (start, origin) in (
+            prop_oneof![4 => Just(0u16), 1 => 0u16..64],
+            rarely(prop::sample::select(
+                &[
+                    place::ALIAS + place::CODE,
+                    place::LOW_END,
+                    place::LOW_END,
+                    place::TOP,
+                    place::TOP,
+                    0x40_0000 + place::CODE,
+                ][..],
+            )),
+        ),
         (gpr, rflags) in registers(),
         (cr0, cr4) in (rarely(any::<u64>()), rarely(any::<u64>())),
         efer in prop_oneof![Just(0x801u64), any::<u64>()],
@@ -622,7 +785,7 @@ prop_compose! {
         max_insns in prop_oneof![4 => Just(1500u64), 1 => Just(10_000u64)],
     ) -> Guest {
         Guest {
-            amd, without, mode, code, start, gpr, rflags, cr0, cr4, efer, dr, dr7, pkru, handler,
+            amd, without, mode, code, start, origin, gpr, rflags, cr0, cr4, efer, dr, dr7, pkru, handler,
             handlers, flips, supervisor, schedule, max_insns,
         }
     }
