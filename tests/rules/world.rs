@@ -103,8 +103,6 @@ pub struct Both {
     pub cpu: Cpu,
     pub bus: RamBus,
     pub model: Model,
-    /// Where RAM holds each page's leaf entry.
-    pub leaves: Vec<usize>,
 }
 
 impl World {
@@ -173,9 +171,10 @@ impl World {
                 ram,
                 wanted,
                 events: Vec::new(),
+                leaves,
+                stray: None,
             },
             model,
-            leaves,
         }
     }
 
