@@ -197,9 +197,12 @@ fn pages(sound_tables: bool) -> impl Strategy<Value = Vec<PageSpec>> {
 prop_compose! {
     fn table(home: u8, full: u32, defects: u32)(
         base in prop_oneof![
-            14 => Just(At::In(home, -0x1000)),
-            8 => (1i64..36).prop_map(move |n| At::In(home, -8 * n)),
+            28 => Just(At::In(home, -0x1000)),
+            16 => (1i64..36).prop_map(move |n| At::In(home, -8 * n)),
             defects => (1i64..36).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - 8 * n)),
+            defects => (1i64..36).prop_map(|n| At::In(region::WRAP, -8 * n)),
+            // Descriptors are aligned: how wide the write of A is cannot be told.
+            defects => any::<u64>().prop_map(|base| At::Raw(base & !7)),
         ],
         limit in prop_oneof![
             18 => Just(full),
@@ -224,9 +227,10 @@ prop_compose! {
     fn tss(defects: u32)(
         selector in prop_oneof![Just(0x30u16), any::<u16>()],
         base in prop_oneof![
-            6 => Just(At::In(region::TSS, -0x1000)),
-            6 => (0i64..0x70).prop_map(|n| At::In(region::TSS, -n)),
+            9 => Just(At::In(region::TSS, -0x1000)),
+            9 => (0i64..0x70).prop_map(|n| At::In(region::TSS, -n)),
             defects => (0i64..0x70).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - n)),
+            defects => (0i64..0x70).prop_map(|n| At::In(region::WRAP, -n)),
         ],
         limit in prop_oneof![8 => Just(0x67u32), defects => 0u32..0x70],
         stacks in prop::collection::vec(tss_stack(), 10),
@@ -383,9 +387,23 @@ fn idt_limit(first: u8) -> impl Strategy<Value = u16> {
 
 fn idt_base(defects: u32) -> impl Strategy<Value = At> {
     prop_oneof![
-        6 => Just(At::In(region::IDT, -0x1000)),
-        8 => (0i64..0x200).prop_map(|n| At::In(region::IDT, -n)),
+        9 => Just(At::In(region::IDT, -0x1000)),
+        12 => (0i64..0x200).prop_map(|n| At::In(region::IDT, -n)),
         defects => (1i64..0x120).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - n)),
+        defects => (1i64..0x120).prop_map(|n| At::In(region::WRAP, -n)),
+    ]
+}
+
+/// Quadwords of the tables that are disturbed, and how.
+fn noise(defects: u32) -> impl Strategy<Value = Vec<(At, u64)>> {
+    let place = (region::IDT..region::STACK, -0x200i64..0x20).prop_map(|(r, n)| At::In(r, 8 * n));
+    let bits = prop_oneof![
+        2 => (0u32..64).prop_map(|bit| 1 << bit),
+        1 => any::<u64>(),
+    ];
+    prop_oneof![
+        7 => Just(Vec::new()),
+        defects => prop::collection::vec((place, bits), 1..30),
     ]
 }
 
@@ -408,13 +426,14 @@ fn world(context: Context, first: u8, sound: bool) -> impl Strategy<Value = Worl
     );
     (
         modes(),
+        noise(defects),
         tables,
         (idt_base(defects), idt_limit(first)),
         gates,
         pages(sound),
     )
         .prop_map(
-            move |(modes, (gdt, ldt, ldt_usable, tss), idt, gates, pages)| World {
+            move |(modes, noise, (gdt, ldt, ldt_usable, tss), idt, gates, pages)| World {
                 modes,
                 context,
                 gdt,
@@ -425,6 +444,7 @@ fn world(context: Context, first: u8, sound: bool) -> impl Strategy<Value = Worl
                 gates,
                 tss,
                 pages,
+                noise,
                 frame: None,
             },
         )
@@ -461,6 +481,37 @@ fn unfit(cpl: u8) -> (&'static [u16], &'static [u16]) {
             &[index::DATA0, index::DATA3],
         ),
     }
+}
+
+/// A step of a sequence.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    Deliver(Stimulus),
+    /// With operands of this size, after an error code that the last delivery pushed.
+    Iret(u8),
+}
+
+/// A world with sound tables and what happens in it.
+pub fn sequence() -> impl Strategy<Value = (World, Vec<Op>)> {
+    let op = prop_oneof![
+        3 => Stimulus::any().prop_map(Op::Deliver),
+        1 => Just(Op::Deliver(Stimulus::Nmi(false))),
+        4 => select(vec![8u8, 8, 8, 8, 8, 4, 2]).prop_map(Op::Iret),
+    ];
+    (delivery(true), prop::collection::vec(op, 1..8)).prop_map(|((mut world, first), mut ops)| {
+        // Gates for what the operations ask for: those that there are, in turn.
+        let gates: Vec<_> = world.gates.iter().map(|g| g.1).collect();
+        for (i, op) in ops.iter().enumerate() {
+            if let Op::Deliver(s) = op {
+                let vector = s.vector(world.modes.amd);
+                if world.gates.iter().all(|g| g.0 != vector) {
+                    world.gates.push((vector, gates[i % gates.len()]));
+                }
+            }
+        }
+        ops.insert(0, Op::Deliver(first));
+        (world, ops)
+    })
 }
 
 /// What a frame asks for.

@@ -126,6 +126,14 @@ pub fn poke(pages: &mut [Page], linear: u64, value: u64) {
     }
 }
 
+/// The byte at `linear`; 0 outside all pages.
+pub fn peek(pages: &[Page], linear: u64) -> u64 {
+    pages
+        .iter()
+        .find(|p| p.linear == linear & !(PAGE - 1))
+        .map_or(0, |p| p.bytes[(linear & (PAGE - 1)) as usize].into())
+}
+
 /// Where the page tables begin.
 pub const ROOT: u64 = 0x18_000;
 const RAM: usize = 0x40_000;

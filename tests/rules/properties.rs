@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use iretrace::arch::Trap;
+use iretrace::arch::state::gpr;
+use iretrace::arch::{Exception, Trap};
 use iretrace::system::{InterruptShadow, PendingEvent};
 use proptest::prelude::*;
 use proptest::test_runner::{
@@ -11,7 +12,7 @@ use proptest::test_runner::{
 
 use super::compare;
 use super::coverage::Coverage;
-use super::generate;
+use super::generate::{self, Op};
 use super::manual::{self, Attempt, End, Returned};
 use super::stimulus::Stimulus;
 use super::world::{Both, World};
@@ -56,6 +57,7 @@ pub fn run<S: Strategy>(
 
 /// Delivers on both machines and compares.
 fn deliver(both: &mut Both, event: PendingEvent) -> Result<(End, Vec<Attempt>), String> {
+    both.bus.events.clear();
     let got = iretrace::system::deliver(&mut both.cpu, &mut both.bus, event);
     let (want, attempts) = manual::deliver(&mut both.model, &event);
     compare::delivery(both, &got, &want, &attempts)?;
@@ -148,39 +150,51 @@ fn deliveries() {
 fn check_iret(world: &World, seen: &Coverage) -> Result<(), String> {
     let mut both = world.build();
     let size = world.frame.map_or(8, |f| f.0);
+    let Err(e) = return_on_both(&mut both, size, seen)? else {
+        return Ok(());
+    };
+    seen.count_if(
+        !both.model.nmi_blocked && world.modes.nmi_blocked,
+        "fault unblocks NMIs",
+    );
+    seen.count_if(both.model.nmi_blocked, "fault leaves NMIs blocked");
+    // What the fault itself does then, with all that IRET has touched.
+    let event = PendingEvent::exception(&e, both.cpu.regs.rip);
+    let (end, attempts) = deliver(&mut both, event)?;
+    seen.count(if end == End::Shutdown {
+        "then shutdown"
+    } else {
+        "then a handler"
+    });
+    let doubled = attempts.iter().any(|a| a.then == Some(8));
+    seen.count_if(doubled, "then double fault");
+    Ok(())
+}
+
+/// Returns on both machines and compares; the exception, if there is one.
+fn return_on_both(
+    both: &mut Both,
+    size: u8,
+    seen: &Coverage,
+) -> Result<Result<(), Exception>, String> {
     let got = iretrace::system::iret(&mut both.cpu, &mut both.bus, size);
     let want = manual::iret(&mut both.model, size.into());
-    let shown = |e: String| format!("{e}\n{got:#x?}\n{want:#x?}");
-    compare::same(&both).map_err(shown)?;
+    compare::same(both).map_err(|e| format!("{e}\n{got:x?}\n{want:x?}"))?;
     match (&got, &want) {
-        (Ok(()), Ok(returned)) => count_return(size, returned, seen),
+        (Ok(()), Ok(returned)) => {
+            count_return(size, returned, seen);
+            Ok(Ok(()))
+        }
         (Err(Trap::Exception(e)), Err(w)) => {
-            let seen_here = (e.vector.0, e.error_code, e.address.map(|a| a.0));
-            if seen_here != (w.vector, w.code, w.address) {
-                return Err(shown("another exception".into()));
+            let raised = (e.vector.0, e.error_code, e.address.map(|a| a.0));
+            if raised != (w.vector, w.code, w.address) {
+                return Err(format!("raised {raised:x?}, not {w:x?}"));
             }
             seen.count(format!("step {}", w.step));
-            seen.count_if(
-                !both.model.nmi_blocked && world.modes.nmi_blocked,
-                "fault unblocks NMIs",
-            );
-            seen.count_if(both.model.nmi_blocked, "fault leaves NMIs blocked");
-            let event = PendingEvent::exception(e, both.cpu.regs.rip);
-            both.cpu.halted = false;
-            let (end, attempts) = deliver(&mut both, event)?;
-            seen.count(if end == End::Shutdown {
-                "then shutdown"
-            } else {
-                "then a handler"
-            });
-            seen.count_if(
-                attempts.iter().any(|a| a.then == Some(8)),
-                "then double fault",
-            );
+            Ok(Err(*e))
         }
-        _ => return Err(shown("another outcome".into())),
+        _ => Err(format!("{got:x?}, not {want:x?}")),
     }
-    Ok(())
 }
 
 fn count_return(size: u8, r: &Returned, seen: &Coverage) {
@@ -217,4 +231,78 @@ fn returns() {
     let cases = config.cases;
     run(config, &generate::iret(), |world| check_iret(&world, &seen));
     seen.check(cases, &RETURN);
+}
+
+/// Several events and returns on one machine: nested handlers, NMIs between them, translations
+/// that are cached by now.
+fn check_sequence(world: &World, ops: &[Op], seen: &Coverage) -> Result<(), String> {
+    let mut both = world.build();
+    let mut code_pushed = false;
+    let mut open = 0u32;
+    for (i, op) in ops.iter().enumerate() {
+        let at = |e: String| format!("operation {i}: {e}");
+        match *op {
+            Op::Deliver(stimulus) => {
+                if stimulus.is_instruction_breakpoint() && both.cpu.regs.rflags >> 16 & 1 == 1 {
+                    continue;
+                }
+                let Some(event) = stimulus.event(&both.cpu, world.modes.amd) else {
+                    continue;
+                };
+                let (end, _) = deliver(&mut both, event).map_err(at)?;
+                let End::Handler(entered) = end else {
+                    seen.count("shutdown");
+                    return Ok(());
+                };
+                code_pushed = entered.code.is_some();
+                open += 1;
+                seen.count_if(open > 1, "nested");
+            }
+            Op::Iret(size) => {
+                let long = both.cpu.regs.is_64bit();
+                let size = if long { size } else { size.min(4) };
+                if code_pushed && long {
+                    for regs in [&mut both.cpu.regs, &mut both.model.regs] {
+                        regs.gpr[gpr::RSP] = regs.gpr[gpr::RSP].wrapping_add(8);
+                    }
+                    code_pushed = false;
+                }
+                match return_on_both(&mut both, size, seen).map_err(at)? {
+                    Ok(()) => {
+                        seen.count_if(open > 1, "returned from nested");
+                        open = open.saturating_sub(1);
+                    }
+                    Err(e) => {
+                        let event = PendingEvent::exception(&e, both.cpu.regs.rip);
+                        let (end, _) = deliver(&mut both, event).map_err(at)?;
+                        let End::Handler(entered) = end else {
+                            seen.count("shutdown");
+                            return Ok(());
+                        };
+                        code_pushed = entered.code.is_some();
+                        open += 1;
+                    }
+                }
+            }
+        }
+    }
+    seen.count("to the end");
+    Ok(())
+}
+
+#[test]
+fn sequences() {
+    let seen = Coverage::default();
+    let config = config(1500);
+    let cases = config.cases;
+    run(config, &generate::sequence(), |(world, ops)| {
+        check_sequence(&world, &ops, &seen)
+    });
+    let wanted = [
+        "nested",
+        "returned from nested",
+        "to the end",
+        "done unblocks NMIs",
+    ];
+    seen.check(cases, &wanted);
 }
