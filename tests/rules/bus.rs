@@ -4,10 +4,16 @@ use iretrace::arch::PhysAddr;
 use iretrace::system::Bus;
 use iretrace::trace::{EventClass, EventKind};
 
+use super::pages::ROOT;
+
 pub struct RamBus {
     pub ram: Vec<u8>,
     pub wanted: EventClass,
     pub events: Vec<EventKind>,
+    /// Where the leaf entries of the page tables lie.
+    pub leaves: Vec<usize>,
+    /// A write to the page tables that was none to a leaf entry.
+    pub stray: Option<u64>,
 }
 
 impl Bus for RamBus {
@@ -17,8 +23,12 @@ impl Bus for RamBus {
     }
 
     fn phys_write(&mut self, at: PhysAddr, data: &[u8]) {
-        let at = at.0 as usize;
-        self.ram[at..at + data.len()].copy_from_slice(data);
+        let to = at.0 as usize;
+        let leaf = data.len() == 8 && self.leaves.contains(&to);
+        if at.0 + data.len() as u64 > ROOT && !leaf {
+            self.stray = Some(at.0);
+        }
+        self.ram[to..to + data.len()].copy_from_slice(data);
     }
 
     fn is_ram(&self, at: PhysAddr) -> bool {

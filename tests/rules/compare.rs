@@ -6,7 +6,7 @@ use iretrace::system::DeliveryOutcome;
 use iretrace::trace::EventKind;
 
 use super::manual::{Attempt, End};
-use super::pages::{load, ram};
+use super::pages::{frame, leaf, load};
 use super::world::Both;
 
 /// Says where the machines differ.
@@ -42,34 +42,35 @@ pub fn same(both: &Both) -> Result<(), String> {
 }
 
 fn memory(both: &Both) -> Result<(), String> {
-    let la57 = both.cpu.regs.la57();
-    let mut pages = both.model.memory.pages.clone();
-    for (i, page) in pages.iter_mut().enumerate() {
-        let seen = load(&both.bus.ram, both.leaves[i]);
-        let (a, d) = both.model.memory.maybe[i];
-        page.spec.accessed |= a && seen & pte::A != 0;
-        page.spec.dirty |= d && seen & pte::D != 0;
+    let bus = &both.bus;
+    if let Some(at) = bus.stray {
+        return Err(format!("physical {at:#x} was written"));
     }
-    let (want, _) = ram(&pages, la57);
-    if want == both.bus.ram {
-        return Ok(());
+    let memory = &both.model.memory;
+    for (i, (page, maybe)) in memory.pages.iter().zip(&memory.maybe).enumerate() {
+        let seen = load(&bus.ram, bus.leaves[i]);
+        let mut spec = page.spec;
+        spec.accessed |= maybe.0 && seen & pte::A != 0;
+        spec.dirty |= maybe.1 && seen & pte::D != 0;
+        let want = leaf(&spec, frame(i));
+        if seen != want {
+            let at = page.linear;
+            return Err(format!("entry of page {at:#x}: {seen:#x}, not {want:#x}"));
+        }
+        let at = frame(i) as usize;
+        let bytes = &bus.ram[at..at + page.bytes.len()];
+        if bytes != &page.bytes[..] {
+            let first = (0..bytes.len()).step_by(8);
+            let at = first
+                .into_iter()
+                .find(|&at| load(bytes, at) != load(&page.bytes[..], at));
+            let at = at.unwrap_or_default();
+            let (got, want) = (load(bytes, at), load(&page.bytes[..], at));
+            let linear = page.linear + at as u64;
+            return Err(format!("{linear:#x} holds {got:#x}, not {want:#x}"));
+        }
     }
-    let at = (0..want.len()).step_by(8);
-    let Some(at) = at
-        .into_iter()
-        .find(|&at| load(&want, at) != load(&both.bus.ram, at))
-    else {
-        return Err("RAM has another size".into());
-    };
-    let (got, want) = (load(&both.bus.ram, at), load(&want, at));
-    let page = both.leaves.iter().position(|&leaf| leaf == at);
-    Err(match page {
-        Some(i) => format!(
-            "entry of page {:#x}: {got:#x}, not {want:#x}",
-            pages[i].linear
-        ),
-        None => format!("physical {at:#x} holds {got:#x}, not {want:#x}"),
-    })
+    Ok(())
 }
 
 /// Compares how a delivery ended and which attempts it took.

@@ -23,10 +23,17 @@ fn chance(n: u32) -> impl Strategy<Value = bool> {
     prop::bool::weighted(f64::from(n) / 100.0)
 }
 
+/// Not `n` times of a hundred; shrinks to true.
+fn unless(n: u32) -> impl Strategy<Value = bool> {
+    chance(n).prop_map(|unlikely| !unlikely)
+}
+
 /// Where a stack pointer is: often such that a frame crosses the border of two pages.
 fn offset() -> impl Strategy<Value = i64> {
     prop_oneof![
-        3 => -0x200i64..0,
+        3 => -0x200i64..-0x28,
+        // A frame that is popped, or pushed, from here crosses.
+        3 => -0x28i64..0,
         3 => 0i64..0x30,
         1 => 0xf80i64..0x1000,
         1 => -0x1000i64..-0xfc0,
@@ -91,12 +98,8 @@ fn any_selector() -> impl Strategy<Value = u16> {
 
 /// A handler's code segment that is good for some CPL.
 fn handler_selector() -> impl Strategy<Value = u16> {
-    let indices = vec![
-        index::CODE0,
-        index::CODE0,
-        index::CODE0,
-        index::CODE0,
-        index::CODE0,
+    const OTHERS: [u16; 7] = [
+        index::CONFORMING0,
         index::CONFORMING0,
         index::CONFORMING1,
         index::CODE1,
@@ -104,7 +107,8 @@ fn handler_selector() -> impl Strategy<Value = u16> {
         index::CODE3,
         index::CONFORMING3,
     ];
-    (select(indices), chance(20), 0u8..4).prop_map(|(i, local, rpl)| selector(i, local, rpl))
+    let indices = prop_oneof![5 => Just(index::CODE0), 1 => select(&OTHERS[..])];
+    (indices, chance(20), 0u8..4).prop_map(|(i, local, rpl)| selector(i, local, rpl))
 }
 
 prop_compose! {
@@ -114,58 +118,97 @@ prop_compose! {
         ist in prop_oneof![3 => Just(0u8), 2 => 1u8..8],
         kind in prop_oneof![16 => 0x0eu8..0x10, 1 => 0u8..32],
         dpl in prop_oneof![3 => Just(3u8), 2 => 0u8..4],
-        present in chance(95),
+        present in unless(5),
     ) -> GateSpec {
         GateSpec { selector, offset, ist, kind, dpl, present }
     }
 }
 
-fn page(i: usize) -> impl Strategy<Value = PageSpec> {
-    let user_region = i as u8 / 2 == region::USER;
-    let (good, bad) = if i as u8 / 2 <= region::TSS {
-        (60, 1)
-    } else {
-        (22, 1)
-    };
-    let sound = PageSpec {
-        present: true,
-        writable: true,
-        user: user_region,
-        reserved: false,
-        key: 0,
-        accessed: false,
-        dirty: false,
-    };
-    let base = prop_oneof![
-        good => Just(sound),
-        bad => Just(PageSpec { present: false, ..sound }),
-        bad => Just(PageSpec { writable: false, ..sound }),
-        bad => Just(PageSpec { user: !sound.user, ..sound }),
-        bad => Just(PageSpec { reserved: true, ..sound }),
-        bad => (0u8..4, any::<bool>())
-            .prop_map(move |(key, writable)| PageSpec { key, writable, user: true, ..sound }),
-    ];
-    (base, any::<bool>(), any::<bool>()).prop_map(|(spec, accessed, dirty)| PageSpec {
-        accessed,
-        dirty: dirty && accessed,
-        ..spec
-    })
+/// What may be wrong with a page.
+#[derive(Clone, Copy, Debug)]
+enum Defect {
+    NotPresent,
+    ReadOnly,
+    /// Of the other mode.
+    Mode,
+    Reserved,
+    /// A user page with a protection key.
+    Key(u8),
+    /// The same, read-only.
+    ReadOnlyKey(u8),
 }
 
-fn pages() -> impl Strategy<Value = Vec<PageSpec>> {
-    (0..2 * usize::from(region::COUNT))
-        .map(page)
-        .collect::<Vec<_>>()
+fn defect() -> impl Strategy<Value = Defect> {
+    prop_oneof![
+        2 => Just(Defect::NotPresent),
+        2 => Just(Defect::ReadOnly),
+        1 => Just(Defect::Mode),
+        1 => Just(Defect::Reserved),
+        1 => (0u8..4).prop_map(Defect::Key),
+        1 => (0u8..4).prop_map(Defect::ReadOnlyKey),
+    ]
+}
+
+/// All pages: few defects, and any A and D.
+fn pages(sound_tables: bool) -> impl Strategy<Value = Vec<PageSpec>> {
+    const ALL: usize = 2 * region::COUNT as usize;
+    const TABLES: usize = 2 * (region::TSS as usize + 1);
+    let in_tables = prop::collection::vec((0..TABLES, defect()), 1..3);
+    // Where A of a descriptor cannot be set.
+    let descriptors = 2 * usize::from(region::GDT)..2 * (usize::from(region::LDT) + 1);
+    let read_only = descriptors.prop_map(|i| vec![(i, Defect::ReadOnly)]);
+    let defects = prop_oneof![
+        9 => Just(Vec::new()),
+        if sound_tables { 0 } else { 2 } => read_only,
+        if sound_tables { 0 } else { 2 } => in_tables,
+    ];
+    let in_stacks = prop::collection::vec((TABLES..ALL, defect()), 0..6);
+    (defects, in_stacks, any::<u32>(), any::<u32>()).prop_map(
+        |(tables, stacks, accessed, dirty)| {
+            let mut pages: Vec<_> = (0..ALL)
+                .map(|i| PageSpec {
+                    present: true,
+                    writable: true,
+                    user: i / 2 == usize::from(region::USER),
+                    reserved: false,
+                    key: 0,
+                    accessed: accessed >> i & 1 == 1,
+                    dirty: dirty & accessed >> i & 1 == 1,
+                })
+                .collect();
+            for (i, defect) in tables.into_iter().chain(stacks) {
+                let page = &mut pages[i];
+                match defect {
+                    Defect::NotPresent => page.present = false,
+                    Defect::ReadOnly => page.writable = false,
+                    Defect::Mode => page.user = !page.user,
+                    Defect::Reserved => page.reserved = true,
+                    Defect::Key(key) => (page.user, page.key) = (true, key),
+                    Defect::ReadOnlyKey(key) => {
+                        (page.user, page.key, page.writable) = (true, key, false);
+                    }
+                }
+            }
+            pages
+        },
+    )
 }
 
 prop_compose! {
-    fn table(home: u8, full: u32)(
+    fn table(home: u8, full: u32, defects: u32)(
         base in prop_oneof![
-            8 => Just(At::In(home, -0x1000)),
-            4 => (1i64..36).prop_map(move |n| At::In(home, -8 * n)),
-            1 => (1i64..36).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - 8 * n)),
+            28 => Just(At::In(home, -0x1000)),
+            16 => (1i64..36).prop_map(move |n| At::In(home, -8 * n)),
+            defects => (1i64..36).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - 8 * n)),
+            defects => (1i64..36).prop_map(|n| At::In(region::WRAP, -8 * n)),
+            // Descriptors are aligned: how wide the write of A is cannot be told.
+            defects => any::<u64>().prop_map(|base| At::Raw(base & !7)),
         ],
-        limit in prop_oneof![12 => Just(full), 1 => 0..full, 1 => (1..full / 8).prop_map(|n| 8 * n - 1)],
+        limit in prop_oneof![
+            18 => Just(full),
+            defects => 0..full,
+            defects => (1..full / 8).prop_map(|n| 8 * n - 1),
+        ],
         accessed in prop_oneof![
             4 => Just(u64::MAX),
             2 => any::<u64>(),
@@ -173,7 +216,7 @@ prop_compose! {
         ],
         flips in prop_oneof![
             3 => Just(Vec::new()),
-            1 => prop::collection::vec((0..23usize, 40u32..56), 1..3),
+            defects => prop::collection::vec((0..23usize, 40u32..56), 1..3),
         ],
     ) -> Table {
         Table { base, limit, accessed, flips }
@@ -181,14 +224,15 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn tss()(
+    fn tss(defects: u32)(
         selector in prop_oneof![Just(0x30u16), any::<u16>()],
         base in prop_oneof![
-            6 => Just(At::In(region::TSS, -0x1000)),
-            6 => (0i64..0x70).prop_map(|n| At::In(region::TSS, -n)),
-            1 => (0i64..0x70).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - n)),
+            9 => Just(At::In(region::TSS, -0x1000)),
+            9 => (0i64..0x70).prop_map(|n| At::In(region::TSS, -n)),
+            defects => (0i64..0x70).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - n)),
+            defects => (0i64..0x70).prop_map(|n| At::In(region::WRAP, -n)),
         ],
-        limit in prop_oneof![8 => Just(0x67u32), 1 => 0u32..0x70],
+        limit in prop_oneof![8 => Just(0x67u32), defects => 0u32..0x70],
         stacks in prop::collection::vec(tss_stack(), 10),
     ) -> Tss {
         Tss { selector, base, limit, stacks }
@@ -197,7 +241,7 @@ prop_compose! {
 
 prop_compose! {
     fn modes()(
-        bits in (any::<bool>(), chance(20), any::<bool>(), chance(25), chance(80), chance(40)),
+        bits in (any::<bool>(), chance(20), any::<bool>(), chance(25), unless(20), chance(40)),
         more in (any::<bool>(), chance(40), chance(40), chance(20), chance(20), chance(20)),
         pkru in prop_oneof![Just(0u32), any::<u32>()],
         dr6 in prop_oneof![Just(0u64), 0u64..16, Just(1 << 14)],
@@ -314,12 +358,13 @@ fn context(nt: u32) -> impl Strategy<Value = Context> {
                 cs,
                 ss,
                 data: data.into(),
-                rip: u64::from(rip)
-                    | if compatibility {
-                        0
-                    } else {
-                        high_sp << 32 >> 17
-                    },
+                rip: if s.1 == index::CODE3_16 {
+                    u64::from(rip & 0x7fff)
+                } else if compatibility {
+                    u64::from(rip & 0x7fff_ffff)
+                } else {
+                    u64::from(rip) | high_sp << 32 >> 17
+                },
                 rsp,
                 high_sp,
                 rflags: flags | more,
@@ -340,16 +385,30 @@ fn idt_limit(first: u8) -> impl Strategy<Value = u16> {
     ]
 }
 
-fn idt_base() -> impl Strategy<Value = At> {
+fn idt_base(defects: u32) -> impl Strategy<Value = At> {
     prop_oneof![
-        6 => Just(At::In(region::IDT, -0x1000)),
-        6 => (0i64..0x200).prop_map(|n| At::In(region::IDT, -n)),
-        1 => (1i64..0x120).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - n)),
+        9 => Just(At::In(region::IDT, -0x1000)),
+        12 => (0i64..0x200).prop_map(|n| At::In(region::IDT, -n)),
+        defects => (1i64..0x120).prop_map(|n| At::In(region::BELOW_HOLE, 0x1000 - n)),
+        defects => (1i64..0x120).prop_map(|n| At::In(region::WRAP, -n)),
+    ]
+}
+
+/// Quadwords of the tables that are disturbed, and how.
+fn noise(defects: u32) -> impl Strategy<Value = Vec<(At, u64)>> {
+    let place = (region::IDT..region::STACK, -0x200i64..0x20).prop_map(|(r, n)| At::In(r, 8 * n));
+    let bits = prop_oneof![
+        2 => (0u32..64).prop_map(|bit| 1 << bit),
+        1 => any::<u64>(),
+    ];
+    prop_oneof![
+        7 => Just(Vec::new()),
+        defects => prop::collection::vec((place, bits), 1..30),
     ]
 }
 
 /// A world around `context`, with gates for `first` and for all that can be raised.
-fn world(context: Context, first: u8) -> impl Strategy<Value = World> {
+fn world(context: Context, first: u8, sound: bool) -> impl Strategy<Value = World> {
     let gates =
         (prop::collection::vec(gate(), RAISED.len()), gate()).prop_map(move |(raised, gate)| {
             let mut gates: Vec<_> = RAISED.into_iter().zip(raised).collect();
@@ -358,21 +417,23 @@ fn world(context: Context, first: u8) -> impl Strategy<Value = World> {
             gates
         });
     let full = 8 * MENU.len() as u32 - 1;
+    let defects = u32::from(!sound);
     let tables = (
-        table(region::GDT, full),
-        table(region::LDT, full - 8),
-        chance(95),
-        tss(),
+        table(region::GDT, full, defects),
+        table(region::LDT, full - 8, defects),
+        unless(5 * defects),
+        tss(defects),
     );
     (
         modes(),
+        noise(defects),
         tables,
-        (idt_base(), idt_limit(first)),
+        (idt_base(defects), idt_limit(first)),
         gates,
-        pages(),
+        pages(sound),
     )
         .prop_map(
-            move |(modes, (gdt, ldt, ldt_usable, tss), idt, gates, pages)| World {
+            move |(modes, noise, (gdt, ldt, ldt_usable, tss), idt, gates, pages)| World {
                 modes,
                 context,
                 gdt,
@@ -383,19 +444,73 @@ fn world(context: Context, first: u8) -> impl Strategy<Value = World> {
                 gates,
                 tss,
                 pages,
+                noise,
                 frame: None,
             },
         )
 }
 
-/// A world and an event to deliver in it.
-pub fn delivery() -> impl Strategy<Value = (World, Stimulus)> {
-    (context(20), Stimulus::any()).prop_flat_map(|(mut context, stimulus)| {
+/// A world and an event to deliver in it; `sound`: the tables have no defects but in gates.
+pub fn delivery(sound: bool) -> impl Strategy<Value = (World, Stimulus)> {
+    (context(20), Stimulus::any()).prop_flat_map(move |(mut context, stimulus)| {
         if stimulus.is_instruction_breakpoint() {
             // RF would have held it.
             context.rflags &= !(1 << 16);
         }
-        (world(context, stimulus.vector(false)), Just(stimulus))
+        (
+            world(context, stimulus.vector(false), sound),
+            Just(stimulus),
+        )
+    })
+}
+
+/// Menu entries for CS and SS of a return to `cpl` that have one thing wrong each: L = D = 1, P,
+/// DPL, the limit; P, the type, DPL.
+fn unfit(cpl: u8) -> (&'static [u16], &'static [u16]) {
+    match cpl {
+        0 => (
+            &[22, 24, 26, index::CODE3, index::CONFORMING3],
+            &[27, 27, 29, index::CODE0, index::DATA3],
+        ),
+        3 => (
+            &[23, 25, 26, 34, 21, 21, index::CODE0],
+            &[28, 28, 30, index::CODE3, index::DATA0],
+        ),
+        _ => (
+            &[index::CODE0, index::CODE3, index::CONFORMING3],
+            &[index::DATA0, index::DATA3],
+        ),
+    }
+}
+
+/// A step of a sequence.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    Deliver(Stimulus),
+    /// With operands of this size, after an error code that the last delivery pushed.
+    Iret(u8),
+}
+
+/// A world with sound tables and what happens in it.
+pub fn sequence() -> impl Strategy<Value = (World, Vec<Op>)> {
+    let op = prop_oneof![
+        3 => Stimulus::any().prop_map(Op::Deliver),
+        1 => Just(Op::Deliver(Stimulus::Nmi(false))),
+        4 => select(vec![8u8, 8, 8, 8, 8, 4, 2]).prop_map(Op::Iret),
+    ];
+    (delivery(true), prop::collection::vec(op, 1..8)).prop_map(|((mut world, first), mut ops)| {
+        // Gates for what the operations ask for: those that there are, in turn.
+        let gates: Vec<_> = world.gates.iter().map(|g| g.1).collect();
+        for (i, op) in ops.iter().enumerate() {
+            if let Op::Deliver(s) = op {
+                let vector = s.vector(world.modes.amd);
+                if world.gates.iter().all(|g| g.0 != vector) {
+                    world.gates.push((vector, gates[i % gates.len()]));
+                }
+            }
+        }
+        ops.insert(0, Op::Deliver(first));
+        (world, ops)
     })
 }
 
@@ -422,6 +537,7 @@ fn frame(cpl: u8, compatibility: bool) -> impl Strategy<Value = (u8, [At; 5])> {
     let noise = (
         any_selector(),
         any_selector(),
+        (any::<prop::sample::Index>(), any::<bool>(), any::<bool>()),
         code_or_not(1),
         any::<u64>(),
         chance(20),
@@ -439,7 +555,15 @@ fn frame(cpl: u8, compatibility: bool) -> impl Strategy<Value = (u8, [At; 5])> {
     )
         .prop_map(
             |(size, (segments, local), defect, noise, rip, rsp, flags, more)| {
-                let (bad_cs, bad_ss, bad_rip, bits, high, rpl) = noise;
+                let (mut bad_cs, mut bad_ss, near, bad_rip, bits, high, rpl) = noise;
+                let (which, near_cs, near_ss) = near;
+                let unfit = unfit(segments.0);
+                if near_cs {
+                    bad_cs = selector(*which.get(unfit.0), local.0, segments.0);
+                }
+                if near_ss {
+                    bad_ss = selector(*which.get(unfit.1), local.1, segments.0);
+                }
                 let (mut cs, mut ss) = selectors(segments, local);
                 let mut rip = rip;
                 let mut flags = flags | more;
@@ -456,8 +580,8 @@ fn frame(cpl: u8, compatibility: bool) -> impl Strategy<Value = (u8, [At; 5])> {
                     flags |= bits;
                     upper = bits & !0xffff;
                 }
-                let selector = |s: u16| At::Raw(u64::from(s) | upper);
-                (size, [rip, selector(cs), At::Raw(flags), rsp, selector(ss)])
+                let slot = |s: u16| At::Raw(u64::from(s) | upper);
+                (size, [rip, slot(cs), At::Raw(flags), rsp, slot(ss)])
             },
         )
 }
@@ -469,7 +593,7 @@ pub fn iret() -> impl Strategy<Value = World> {
             let compatibility = COMPATIBILITY
                 .iter()
                 .any(|c| super::tables::named(context.cs) == MENU[usize::from(c.1)]);
-            (frame(context.cpl, compatibility), world(context, 6))
+            (frame(context.cpl, compatibility), world(context, 6, false))
         })
         .prop_map(|((size, slots), mut world)| {
             let la57 = world.modes.la57;

@@ -11,6 +11,7 @@ mod generate;
 mod manual;
 mod pages;
 mod properties;
+mod round_trip;
 mod stimulus;
 mod tables;
 mod world;

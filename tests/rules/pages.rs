@@ -1,6 +1,8 @@
 //! The linear address space of a case: two-page regions at addresses where rules change, each page
 //! with rights of its own, and the page tables and RAM that the emulator sees of it.
 
+use std::fmt;
+
 use iretrace::arch::bits::pte;
 
 /// Bytes of a page.
@@ -56,7 +58,7 @@ fn middle(which: u8, la57: bool) -> u64 {
 }
 
 /// A page's leaf entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PageSpec {
     pub present: bool,
     pub writable: bool,
@@ -66,6 +68,23 @@ pub struct PageSpec {
     pub key: u8,
     pub accessed: bool,
     pub dirty: bool,
+}
+
+impl fmt::Debug for PageSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = [
+            (self.present, 'P'),
+            (self.writable, 'W'),
+            (self.user, 'U'),
+            (self.reserved, 'r'),
+            (self.accessed, 'A'),
+            (self.dirty, 'D'),
+        ];
+        for (_, letter) in bits.iter().filter(|b| b.0) {
+            write!(f, "{letter}")?;
+        }
+        write!(f, "{}", self.key)
+    }
 }
 
 /// A page: where it is, what may be done with it, what it holds.
@@ -107,17 +126,25 @@ pub fn poke(pages: &mut [Page], linear: u64, value: u64) {
     }
 }
 
-/// Physical memory: frames first, then page tables.
+/// The byte at `linear`; 0 outside all pages.
+pub fn peek(pages: &[Page], linear: u64) -> u64 {
+    pages
+        .iter()
+        .find(|p| p.linear == linear & !(PAGE - 1))
+        .map_or(0, |p| p.bytes[(linear & (PAGE - 1)) as usize].into())
+}
+
+/// Where the page tables begin.
 pub const ROOT: u64 = 0x18_000;
 const RAM: usize = 0x40_000;
 
-/// The frame of page `i`: neighbours in linear memory are none in RAM.
-fn frame(i: usize) -> u64 {
+/// The frame of page `i`: neighbours in linear memory are none in RAM. All lie below [`ROOT`].
+pub fn frame(i: usize) -> u64 {
     PAGE * (1 + (i as u64 * 7) % 20)
 }
 
 /// RAM with these pages in their frames, and 4- or 5-level tables that map them. The upper levels
-/// grant everything and have A set.
+/// grant everything and have A set. And where each page's leaf entry lies.
 pub fn ram(pages: &[Page], la57: bool) -> (Vec<u8>, Vec<usize>) {
     const UPPER: u64 = pte::P | pte::W | pte::U | pte::A;
     let mut ram = vec![0; RAM];
@@ -149,7 +176,7 @@ pub fn ram(pages: &[Page], la57: bool) -> (Vec<u8>, Vec<usize>) {
     (ram, leaves)
 }
 
-fn leaf(spec: &PageSpec, frame: u64) -> u64 {
+pub fn leaf(spec: &PageSpec, frame: u64) -> u64 {
     let bit = |on: bool, bit: u64| if on { bit } else { 0 };
     frame
         | bit(spec.present, pte::P)

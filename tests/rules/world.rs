@@ -7,7 +7,7 @@ use iretrace::trace::EventClass;
 
 use super::bus::RamBus;
 use super::manual::{Memory, Model};
-use super::pages::{At, PageSpec, ROOT, pages, poke, ram};
+use super::pages::{At, PageSpec, ROOT, pages, peek, poke, ram};
 use super::tables::{MENU, named};
 
 /// GDT or LDT.
@@ -94,6 +94,8 @@ pub struct World {
     pub gates: Vec<(u8, GateSpec)>,
     pub tss: Tss,
     pub pages: Vec<PageSpec>,
+    /// Quadwords of the tables, and the bits of them that are inverted.
+    pub noise: Vec<(At, u64)>,
     /// An IRET frame: the size of its slots, their values.
     pub frame: Option<(u8, [u64; 5])>,
 }
@@ -103,8 +105,6 @@ pub struct Both {
     pub cpu: Cpu,
     pub bus: RamBus,
     pub model: Model,
-    /// Where RAM holds each page's leaf entry.
-    pub leaves: Vec<usize>,
 }
 
 impl World {
@@ -173,9 +173,10 @@ impl World {
                 ram,
                 wanted,
                 events: Vec::new(),
+                leaves,
+                stray: None,
             },
             model,
-            leaves,
         }
     }
 
@@ -275,6 +276,11 @@ impl World {
                 .wrapping_add(16 * u64::from(vector));
             poke(pages, at, low);
             poke(pages, at.wrapping_add(8), offset >> 32);
+        }
+        for &(at, bits) in &self.noise {
+            let at = at.linear(la57);
+            let old = (0..8).fold(0, |v, i| v | peek(pages, at + i) << (8 * i));
+            poke(pages, at, old ^ bits);
         }
     }
 }
