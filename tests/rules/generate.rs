@@ -242,7 +242,7 @@ prop_compose! {
 prop_compose! {
     fn modes()(
         bits in (any::<bool>(), chance(20), any::<bool>(), chance(25), unless(20), chance(40)),
-        more in (any::<bool>(), chance(40), chance(40), chance(20), chance(20), chance(20)),
+        more in (any::<bool>(), chance(40), chance(40), chance(20), chance(20)),
         pkru in prop_oneof![Just(0u32), any::<u32>()],
         dr6 in prop_oneof![Just(0u64), 0u64..16, Just(1 << 14)],
         nmi in (chance(30), chance(50)),
@@ -250,10 +250,10 @@ prop_compose! {
         shadow in 0u8..3,
     ) -> Modes {
         let (amd, flip_unblock_knob, set_a_on_failed_walk, la57, wp, am) = bits;
-        let (smep, smap, pke, no_tlb, quiet, gd) = more;
+        let (smep, smap, pke, quiet, gd) = more;
         Modes {
             amd, flip_unblock_knob, set_a_on_failed_walk, la57, wp, am, smep, smap, pke, pkru,
-            no_tlb, quiet, gd, dr6, nmi_pending: nmi.0, nmi_blocked: nmi.1, halted, shadow,
+            quiet, gd, dr6, nmi_pending: nmi.0, nmi_blocked: nmi.1, halted, shadow,
         }
     }
 }

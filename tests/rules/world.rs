@@ -71,7 +71,6 @@ pub struct Modes {
     pub smap: bool,
     pub pke: bool,
     pub pkru: u32,
-    pub no_tlb: bool,
     pub quiet: bool,
     pub gd: bool,
     pub dr6: u64,
@@ -153,7 +152,6 @@ impl World {
             iret_fault_unblocks: !self.modes.amd ^ self.modes.flip_unblock_knob,
         };
         let mut cpu = Cpu::new(regs, cpu_model);
-        cpu.tlb.bypass = self.modes.no_tlb;
         cpu.nmi.pending = self.modes.nmi_pending;
         cpu.nmi.blocked = self.modes.nmi_blocked;
         cpu.halted = self.modes.halted;
