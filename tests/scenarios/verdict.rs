@@ -227,7 +227,7 @@ impl Judge<'_> {
         }
         if let Some(a) = o.arrivals.first() {
             let len = if a.error_code.is_some() { 48 } else { 40 };
-            expected.push((a.regs.rsp(), len));
+            expected.push((a.frame, len));
         }
         for (at, len) in start.changes(first, o.before.cr3, &expected) {
             let at = self.name(at);
