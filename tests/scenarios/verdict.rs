@@ -1,10 +1,11 @@
 //! Compares what a case expects with what was seen.
 
 use iretrace::arch::CpuState;
-use iretrace::load::{Image, LoadOptions};
+use iretrace::load::Image;
 use iretrace::machine::StopReason;
 use iretrace::system::NmiState;
 
+use super::assemble::assemble;
 use super::case::Case;
 use super::observe::{Arrival, Observed, run};
 use super::record::{End, Expected, State, read};
@@ -25,9 +26,7 @@ const INTERRUPT_GATE: u8 = 14;
 
 /// The row of `case`.
 pub fn of(case: &Case) -> Result<Row, String> {
-    let source = case.assembly();
-    let image = Image::from_bytes("case.S", source.as_bytes(), &LoadOptions::default())
-        .map_err(|e| e.to_string())?;
+    let image = assemble(&case.assembly())?;
     let expected = read(&image)?;
     let enough = match expected.end {
         End::Delivered => expected.deliveries.len(),
