@@ -33,6 +33,9 @@ const BRANDS: [(Vendor, &str); 2] = [
     (Vendor::Amd, "iretrace x86-64 CPU, AMD rules"),
 ];
 
+/// LASS in EAX of leaf 7, sub-leaf 1.
+const LASS: u32 = 6;
+
 /// Which register of a leaf.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reg {
@@ -122,6 +125,14 @@ pub fn cpuid(model: &CpuModel, cr4: u64, leaf: u32, subleaf: u32) -> CpuidLeaf {
         return CpuidLeaf::default();
     };
     let mut found = fixed(model, leaf, subleaf);
+    if leaf == 7 && model.features.lass {
+        match subleaf {
+            // The highest sub-leaf.
+            0 => found.eax = 1,
+            1 => found.eax |= 1 << LASS,
+            _ => {}
+        }
+    }
     if leaf != 7 || subleaf == 0 {
         for (_, register, bit, present) in BITS.iter().filter(|row| row.0 == leaf) {
             if present(model, cr4) {

@@ -57,6 +57,8 @@ pub struct Features {
     pub la57: bool,
     pub smep: bool,
     pub smap: bool,
+    #[serde(default)]
+    pub lass: bool,
     pub pku: bool,
     pub pcid: bool,
     pub invpcid: bool,
@@ -99,6 +101,8 @@ impl CpuModel {
                 la57: true,
                 smep: true,
                 smap: true,
+                // Intel's alone.
+                lass: matches!(vendor, Vendor::Intel),
                 pku: true,
                 pcid: true,
                 invpcid: true,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::tlb::TlbView;
 use super::{Bus, Cpu};
-use crate::arch::bits::rflags;
+use crate::arch::bits::{cr4, rflags};
 use crate::arch::paging::{PageWalk, PagingContext, PhysMemory, walk};
 use crate::arch::{Access, AccessKind, Exception, Hex, PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::trace::{EventClass, EventKind, Invalidation, Walk, WalkOutcome, WalkStep};
@@ -57,16 +57,15 @@ impl Cpu {
     /// Sets A and D; a fetch marks the translation as fetched.
     ///
     /// # Errors
-    /// #GP(0) if `at` is not canonical; #PF, which also drops what is cached for `at`.
+    /// #GP(0) if `at` is not canonical or in the wrong half; #PF, which also drops what is cached
+    /// for `at`.
     pub fn translate(
         &mut self,
         bus: &mut dyn Bus,
         at: VirtAddr,
         access: Access,
     ) -> Result<PhysAddr, Exception> {
-        if !at.is_canonical(self.regs.la57()) {
-            return Err(Exception::gp(0));
-        }
+        self.check_address(at, 1, access, false)?;
         self.translate_canonical(bus, at, access)
     }
 
@@ -151,7 +150,8 @@ impl Cpu {
     /// byte of the access that lies in the faulting page.
     ///
     /// # Errors
-    /// #SS(0) if `stack`, else #GP(0), if any byte's address is not canonical; #PF.
+    /// #SS(0) if `stack`, else #GP(0), if any byte's address is not canonical or in the half that
+    /// CR4.LASS keeps from it; #PF.
     pub fn probe(
         &mut self,
         bus: &mut dyn Bus,
@@ -160,7 +160,7 @@ impl Cpu {
         access: Access,
         stack: bool,
     ) -> Result<(), Exception> {
-        self.check_canonical(at, len, stack)?;
+        self.check_address(at, len, access, stack)?;
         for (piece, _) in pieces(at, len) {
             self.translate(bus, piece, access)?;
         }
@@ -234,6 +234,12 @@ impl Cpu {
         Ok(())
     }
 
+    /// Whether linear-address-space separation forbids `access` to `at`.
+    #[inline]
+    pub(super) fn is_separated(&self, at: VirtAddr, access: Access) -> bool {
+        self.regs.cr4 & cr4::LASS != 0 && self.paging_context().separation_denies(at, access)
+    }
+
     /// The place of an access within one page.
     #[inline]
     fn place(
@@ -244,7 +250,7 @@ impl Cpu {
         stack: bool,
     ) -> Result<PhysAddr, Exception> {
         // A page is canonical as a whole, or not at all.
-        self.check_canonical(at, 1, stack)?;
+        self.check_address(at, 1, access, stack)?;
         self.translate_canonical(bus, at, access)
     }
 
@@ -257,7 +263,7 @@ impl Cpu {
         access: Access,
         stack: bool,
     ) -> Result<[PhysAddr; 2], Exception> {
-        self.check_canonical(at, len, stack)?;
+        self.check_address(at, len, access, stack)?;
         let mut places = [PhysAddr(0); 2];
         for (i, (piece, _)) in pieces(at, len).enumerate() {
             let phys = self.translate(bus, piece, access)?;
@@ -268,13 +274,20 @@ impl Cpu {
         Ok(places)
     }
 
-    /// #SS(0) or #GP(0) if a byte of the access has a non-canonical address. Accesses are
-    /// shorter than the hole, so the ends speak for all.
+    /// #SS(0) or #GP(0) if a byte of the access has a non-canonical address, or one in the half
+    /// that CR4.LASS keeps from it. Accesses are shorter than the hole, so the ends speak for all.
     #[inline]
-    fn check_canonical(&self, at: VirtAddr, len: u64, stack: bool) -> Result<(), Exception> {
+    fn check_address(
+        &self,
+        at: VirtAddr,
+        len: u64,
+        access: Access,
+        stack: bool,
+    ) -> Result<(), Exception> {
         let la57 = self.regs.la57();
         let last = VirtAddr(at.0.wrapping_add(len.saturating_sub(1)));
-        if at.is_canonical(la57) && last.is_canonical(la57) {
+        let canonical = at.is_canonical(la57) && last.is_canonical(la57);
+        if canonical && !self.is_separated(at, access) && !self.is_separated(last, access) {
             Ok(())
         } else if stack {
             Err(Exception::ss(0))

@@ -214,7 +214,7 @@ impl Frame {
     ) -> Result<[PhysAddr; 2], Exception> {
         let la57 = cpu.regs.la57();
         let mut slot = |at: VirtAddr| {
-            if !at.is_canonical(la57) {
+            if !at.is_canonical(la57) || cpu.is_separated(at, access) {
                 return Err(Exception::ss(ext));
             }
             cpu.translate(bus, at, access)

@@ -52,7 +52,7 @@ impl Cpu {
     }
 
     /// After a change of CR0 or CR4 from these values: drops what the change invalidates, and
-    /// makes the engine ask again for what it re-interprets (WP, SMEP, SMAP, PKE).
+    /// makes the engine ask again for what it re-interprets (WP, SMEP, SMAP, PKE, LASS).
     pub fn control_changed(&mut self, bus: &mut dyn Bus, old_cr0: u64, old_cr4: u64) {
         let (c0, c4) = (self.regs.cr0, self.regs.cr4);
         let cleared0 = old_cr0 & !c0;
@@ -69,7 +69,7 @@ impl Cpu {
             let dropped = self.tlb.drop_pcid(pcid);
             invalidated(bus, dropped, Invalidation::ControlRegister);
         }
-        let rights = cr4::SMEP | cr4::SMAP | cr4::PKE;
+        let rights = cr4::SMEP | cr4::SMAP | cr4::PKE | cr4::LASS;
         if (old_cr0 ^ c0) & (cr0::WP | cr0::PG) != 0 || toggled4 & rights != 0 {
             bus.flush_engine_tlb();
         }

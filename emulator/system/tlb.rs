@@ -297,9 +297,9 @@ impl TlbView<'_> {
         let t = self.cache.get(self.context.pcid(), page)?;
         let context = PagingContext { ac, ..self.context };
         let allows = |kind| {
-            context
-                .denial(t.rights, t.key, Access::explicit(kind, cpl))
-                .is_none()
+            let access = Access::explicit(kind, cpl);
+            context.denial(t.rights, t.key, access).is_none()
+                && !context.separation_denies(page, access)
         };
         Some(Grant {
             phys: PhysAddr(t.phys(page).0 & !(PAGE_SIZE - 1)),

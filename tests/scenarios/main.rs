@@ -3,6 +3,7 @@
 //! Each case is a few lines of assembly in `cases/*.s`; `cases/README.md` says how to write one.
 //! `SCENARIOS_TABLE=1 cargo test --test scenarios` (or `-- --nocapture`) prints the table.
 
+mod assemble;
 mod case;
 mod memory;
 mod observe;

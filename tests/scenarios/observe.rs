@@ -29,6 +29,8 @@ pub struct Arrival {
     pub nmi: NmiState,
     /// What lies on the stack, from RSP up: six quadwords, or as many as can be read.
     pub stack: Vec<u64>,
+    /// The physical address of RSP.
+    pub frame: u64,
     /// Where the vector's gate leads, and its type.
     pub handler: u64,
     pub gate_type: u8,
@@ -111,6 +113,9 @@ fn arrival(machine: &Machine, vector: u8, error_code: Option<u32>) -> Arrival {
         error_code,
         nmi: machine.cpu().nmi,
         stack: quads(machine, regs.rsp(), 6),
+        frame: machine
+            .translate_plain(VirtAddr(regs.rsp()))
+            .map_or(0, |at| at.0),
         handler: low & 0xffff | low >> 32 & 0xffff_0000 | high << 32,
         gate_type: (low >> 40 & 0xf) as u8,
         stacks,

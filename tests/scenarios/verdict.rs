@@ -1,10 +1,11 @@
 //! Compares what a case expects with what was seen.
 
 use iretrace::arch::CpuState;
-use iretrace::load::{Image, LoadOptions};
+use iretrace::load::Image;
 use iretrace::machine::StopReason;
 use iretrace::system::NmiState;
 
+use super::assemble::assemble;
 use super::case::Case;
 use super::observe::{Arrival, Observed, run};
 use super::record::{End, Expected, State, read};
@@ -25,9 +26,7 @@ const INTERRUPT_GATE: u8 = 14;
 
 /// The row of `case`.
 pub fn of(case: &Case) -> Result<Row, String> {
-    let source = case.assembly();
-    let image = Image::from_bytes("case.S", source.as_bytes(), &LoadOptions::default())
-        .map_err(|e| e.to_string())?;
+    let image = assemble(&case.assembly())?;
     let expected = read(&image)?;
     let enough = match expected.end {
         End::Delivered => expected.deliveries.len(),
@@ -53,7 +52,10 @@ pub fn of(case: &Case) -> Result<Row, String> {
             judge.delivery(nth + 1, e, &full, arrival);
         }
     }
-    seen.extend(observed.arrivals.iter().map(|a| judge.shown_arrival(a)));
+    for (nth, arrival) in observed.arrivals.iter().enumerate() {
+        let looked_at = expected.deliveries.get(nth).map(|e| e.state.registers);
+        seen.push(judge.shown_arrival(arrival, looked_at.unwrap_or_default()));
+    }
     let (n, m) = (observed.arrivals.len(), expected.deliveries.len());
     if n != m {
         judge.wrong.push(format!("{n} deliveries instead of {m}"));
@@ -227,7 +229,7 @@ impl Judge<'_> {
         }
         if let Some(a) = o.arrivals.first() {
             let len = if a.error_code.is_some() { 48 } else { 40 };
-            expected.push((a.regs.rsp(), len));
+            expected.push((a.frame, len));
         }
         for (at, len) in start.changes(first, o.before.cr3, &expected) {
             let at = self.name(at);
@@ -281,7 +283,7 @@ impl Judge<'_> {
         text
     }
 
-    fn shown_arrival(&self, a: &Arrival) -> String {
+    fn shown_arrival(&self, a: &Arrival, looked_at: [Option<u64>; 4]) -> String {
         let skip = usize::from(a.error_code.is_some());
         let slot = |i: usize| a.stack.get(skip + i).copied().unwrap_or(0);
         let code = a.error_code.map(u64::from);
@@ -294,19 +296,24 @@ impl Judge<'_> {
             cr2: a.regs.cr2,
             dr6: a.regs.dr6,
             nmi: bits(&a.nmi),
-            registers: [None; 4],
+            registers: registers(&a.regs, looked_at),
         };
         self.shown(Some((a.vector, code)), &full)
     }
 }
 
+/// The values of the registers that are looked at.
+fn registers(regs: &CpuState, looked_at: [Option<u64>; 4]) -> [Option<u64>; 4] {
+    let mut values = looked_at;
+    for (value, (_, index)) in values.iter_mut().zip(REGISTERS) {
+        *value = value.map(|_| regs.gpr[index]);
+    }
+    values
+}
+
 /// What was seen at the end, as far as `expected` looks.
 fn end_state(o: &Observed, expected: &Full) -> Full {
     let r = &o.after;
-    let mut registers = [None; 4];
-    for (i, (_, index)) in REGISTERS.iter().enumerate() {
-        registers[i] = expected.registers[i].map(|_| r.gpr[*index]);
-    }
     Full {
         rip: r.rip,
         cs: r.cs().selector.into(),
@@ -316,7 +323,7 @@ fn end_state(o: &Observed, expected: &Full) -> Full {
         cr2: r.cr2,
         dr6: r.dr6,
         nmi: bits(&o.after_nmi),
-        registers,
+        registers: registers(r, expected.registers),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Everything outside memory that a page walk and a rights check depend on.
 
 use crate::arch::bits::{cr0, cr3, cr4, efer};
-use crate::arch::{Features, Knobs};
+use crate::arch::{Access, AccessKind, Features, Knobs, VirtAddr};
 
 /// The registers and model facts that paging reads, taken at one moment.
 ///
@@ -13,9 +13,9 @@ pub struct PagingContext {
     pub cr0: u64,
     /// CR3: the root table and, with CR4.PCIDE, the PCID.
     pub cr3: u64,
-    /// CR4: LA57, PGE, PCIDE, SMEP, SMAP, PKE.
+    /// CR4: LA57, PGE, PCIDE, SMEP, SMAP, PKE, LASS.
     pub cr4: u64,
-    /// IA32_EFER: NXE.
+    /// IA32_EFER: NXE, LMA.
     pub efer: u64,
     /// RFLAGS.AC, for SMAP.
     pub ac: bool,
@@ -58,6 +58,23 @@ impl PagingContext {
     #[must_use]
     pub const fn smap(&self) -> bool {
         self.cr4 & cr4::SMAP != 0
+    }
+
+    /// Whether linear-address-space separation forbids `access` to `at`, before any walk: with
+    /// CR4.LASS a user-mode access to the upper half, a supervisor-mode fetch from the lower half
+    /// and, with CR4.SMAP, supervisor-mode data there unless AC lets it (SDM vol. 3,
+    /// "Linear-Address-Space Separation").
+    #[must_use]
+    pub const fn separation_denies(&self, at: VirtAddr, access: Access) -> bool {
+        if self.cr4 & cr4::LASS == 0 || self.efer & efer::LMA == 0 {
+            return false;
+        }
+        let upper = at.0 >> 63 != 0;
+        match (access.user, access.kind) {
+            (true, _) => upper,
+            (false, AccessKind::Fetch) => !upper,
+            (false, _) => !upper && self.smap() && (access.implicit || !self.ac),
+        }
     }
 
     /// CR4.PKE.

@@ -45,6 +45,7 @@ const CR4_BITS: &[(u64, Present)] = &[
     (cr4::SMEP, |f| f.smep),
     (cr4::SMAP, |f| f.smap),
     (cr4::PKE, |f| f.pku),
+    (cr4::LASS, |f| f.lass),
 ];
 
 /// The CR4 bits that this model lets software set.

@@ -167,3 +167,72 @@ here: mov al, [page_a]
     mov  cr3, rax
 here: mov al, [page_a]
     expect PF, ec=0, cr2=page_a
+
+#= 59a LASS: a load at CPL 3 from the upper half
+#: source SDM vol. 3, "Linear-Address-Space Separation": #GP(0) before the walk
+    upper_half
+    set_bits cr4, CR4_LASS
+    mov  rbx, UPPER
+    in_user
+here: mov al, [rbx + page_a]
+    expect_user GP, ec=0
+
+#= 59b LASS: the same through SS
+#: source SDM vol. 3, "Linear-Address-Space Separation": #SS(0) for the stack
+    upper_half
+    gate SS, unexpected, ist=4
+    set_bits cr4, CR4_LASS
+    mov  rbx, UPPER
+    in_user
+    lea  rsp, [rbx + page_a]
+here: push rax
+    expect_user SS, ec=0, rsp=UPPER+page_a, ist=4
+
+#= 59c without LASS it is a page fault
+#: source SDM vol. 3, "Page-Fault Exceptions": P and U/S
+    upper_half
+    mov  rbx, UPPER
+    in_user
+here: mov al, [rbx + page_a]
+    expect_user PF, ec=5, cr2=UPPER+page_a
+
+#= 59d LASS: a fetch at CPL 0 from the lower half
+#: source SDM vol. 3, "Linear-Address-Space Separation"
+    upper_half
+    set_bits cr4, CR4_LASS
+    mov  eax, offset low
+here = spot + UPPER
+spot: jmp rax
+low:
+    expect GP, ec=0, rip=low, rsp=UPPER+kernel_stack_top
+
+#= 59e LASS and SMAP: a load at CPL 0 from the lower half with AC = 0
+#: source SDM vol. 3, "Linear-Address-Space Separation"
+    upper_half
+    set_bits cr4, CR4_LASS+CR4_SMAP
+here = spot + UPPER
+spot: mov al, [page_a]
+    expect GP, ec=0, rsp=UPPER+kernel_stack_top
+
+#= 59f LASS and SMAP: the same with AC = 1
+#: source SDM vol. 3, "Linear-Address-Space Separation"
+    upper_half
+    set_bits cr4, CR4_LASS+CR4_SMAP
+    stac
+here = spot + UPPER
+spot: mov al, [page_a]
+next: nop
+after = next + UPPER
+    reaches after, rflags=RFLAGS_AC+2, rsp=UPPER+kernel_stack_top
+
+#= 59g LASS and SMAP: the read of the IDT is implicit, AC = 1 or not
+#: source SDM vol. 3, "Linear-Address-Space Separation"
+    upper_half
+    set_bits cr4, CR4_LASS+CR4_SMAP
+    stac
+    lea  rax, [rip + idt_pointer]
+    mov  qword ptr [idt_pointer + 2], offset idt
+    lidt [rax]
+here = spot + UPPER
+spot: ud2
+    shuts_down rflags=RFLAGS_AC+2, rsp=UPPER+kernel_stack_top

@@ -150,7 +150,6 @@ fn cr4_bits_by_feature() {
         cr4::OSXSAVE,
         cr4::CET,
         cr4::PKS,
-        cr4::LASS,
         cr4::FRED,
     ] {
         with_rax(old | bit).faults(TO_CR4, GP0);
@@ -162,6 +161,11 @@ fn cr4_bits_by_feature() {
     rig.done(TO_CR4);
     let rax = *rig.gpr(gpr::RAX);
     assert_eq!(rig.cpu.regs.cr4, rax);
+
+    let mut rig = with_rax(old | cr4::LASS);
+    rig.cpu.model.features.lass = false;
+    rig.faults(TO_CR4, GP0);
+    with_rax(old | cr4::LASS).done(TO_CR4);
 
     let mut rig = with_rax(old | cr4::SMAP);
     rig.cpu.model.features.smap = false;
