@@ -92,7 +92,6 @@ pub struct Granted {
 pub type Verdict = Result<Granted, u32>;
 
 /// What the walk for one access must come to.
-#[must_use]
 pub fn verdict(mode: &Mode, e: &Entries, who: Who, what: What) -> Verdict {
     let code = of_access(mode, who, what);
     let not_present = Err(code);
