@@ -215,7 +215,11 @@ impl TranslationCache {
         if let Some(old) = old {
             new.fetched |= old.fetched && old.frame == new.frame && new.rights.executable;
             result.stale = !old.is_subsumed_by(&new);
-            self.drop_address(pcid, at);
+            // What takes its very place drops nothing else: another size's goes on serving.
+            if old.page_size != new.page_size || old.global != new.global {
+                self.drop_address(pcid, at);
+                result.stale = true;
+            }
         }
         if self.len() >= CAPACITY {
             self.forget();

@@ -11,7 +11,7 @@ use crate::oracle::{Entries, Entry, Granted, Mode, Page, What, Who, afterwards, 
 pub const TARGET: u64 = 0x4000_0000;
 
 /// One cached translation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Cached {
     /// The PCID under which it was made.
     pcid: u16,
@@ -155,8 +155,13 @@ impl Model {
             Page::Pde => (1 << 21, self.pde),
             _ => (1 << 12, self.pte[second]),
         };
-        if found.is_some() {
-            self.invlpg(at);
+        // The same page's new translation replaces the old one; of another kind, all go.
+        match found {
+            Some(old) if old.size == size && old.granted.global == granted.global => {
+                self.cached.retain(|c| *c != old);
+            }
+            Some(_) => self.invlpg(at),
+            None => {}
         }
         self.cached.push(Cached {
             pcid: self.pcid,
