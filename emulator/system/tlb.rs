@@ -75,22 +75,18 @@ const fn key(pcid: u16, at: VirtAddr, shift: u32) -> u64 {
 }
 
 impl Bank {
+    /// By a page of the size `SHIFTS[size]`.
     #[inline]
-    fn get(&self, pcid: u16, at: VirtAddr) -> Option<&CachedTranslation> {
-        self.maps.iter().zip(SHIFTS).find_map(|(map, shift)| {
-            if map.is_empty() {
-                None
-            } else {
-                map.get(&key(pcid, at, shift))
-            }
-        })
+    fn get(&self, size: usize, pcid: u16, at: VirtAddr) -> Option<&CachedTranslation> {
+        let map = &self.maps[size];
+        if map.is_empty() {
+            return None;
+        }
+        map.get(&key(pcid, at, SHIFTS[size]))
     }
 
-    fn get_mut(&mut self, pcid: u16, at: VirtAddr) -> Option<&mut CachedTranslation> {
-        self.maps
-            .iter_mut()
-            .zip(SHIFTS)
-            .find_map(|(map, shift)| map.get_mut(&key(pcid, at, shift)))
+    fn get_mut(&mut self, size: usize, pcid: u16, at: VirtAddr) -> Option<&mut CachedTranslation> {
+        self.maps[size].get_mut(&key(pcid, at, SHIFTS[size]))
     }
 
     fn insert(&mut self, pcid: u16, at: VirtAddr, t: CachedTranslation) {
@@ -143,17 +139,29 @@ pub struct TranslationCache {
 
 impl TranslationCache {
     /// The translation cached for `at` under `pcid`.
+    ///
+    /// Where pages of several sizes are cached, the smallest one counts: then no new translation
+    /// of one address takes the place of another address's, which natively running code may go on
+    /// using.
     #[inline]
     #[must_use]
     pub fn get(&self, pcid: u16, at: VirtAddr) -> Option<&CachedTranslation> {
-        self.local.get(pcid, at).or_else(|| self.global.get(0, at))
+        (0..SHIFTS.len()).find_map(|size| {
+            let local = self.local.get(size, pcid, at);
+            local.or_else(|| self.global.get(size, 0, at))
+        })
     }
 
     fn get_mut(&mut self, pcid: u16, at: VirtAddr) -> Option<&mut CachedTranslation> {
-        match self.local.get_mut(pcid, at) {
-            Some(t) => Some(t),
-            None => self.global.get_mut(0, at),
+        for size in 0..SHIFTS.len() {
+            if self.local.get(size, pcid, at).is_some() {
+                return self.local.get_mut(size, pcid, at);
+            }
+            if self.global.get(size, 0, at).is_some() {
+                return self.global.get_mut(size, 0, at);
+            }
         }
+        None
     }
 
     /// How many translations are cached.
@@ -207,7 +215,11 @@ impl TranslationCache {
         if let Some(old) = old {
             new.fetched |= old.fetched && old.frame == new.frame && new.rights.executable;
             result.stale = !old.is_subsumed_by(&new);
-            self.drop_address(pcid, at);
+            // What takes its very place drops nothing else: another size's goes on serving.
+            if old.page_size != new.page_size || old.global != new.global {
+                self.drop_address(pcid, at);
+                result.stale = true;
+            }
         }
         if self.len() >= CAPACITY {
             self.forget();

@@ -135,6 +135,23 @@ fn invlpg_of_a_large_page() {
     assert!(rig.cpu.tlb.get(0, VirtAddr(0x4000_0000)).is_none());
 }
 
+/// A large page that is cached for one address hides no translation of another: what the engine
+/// was told of it stays true.
+#[test]
+fn a_large_page_hides_nothing() {
+    let mut rig = page(K | pte::G);
+    rig.cpu.regs.cr4 |= cr4::PGE;
+    rig.read8(AT, READ0).unwrap();
+    let pde = rig.entry(AT, 2);
+    rig.poke(pde, K | pte::PS);
+    let flushes = rig.bus.flushes;
+    rig.read8(AT + 0x8000, READ0).unwrap();
+    let frame = |rig: &Rig| rig.cpu.tlb.get(0, VirtAddr(AT)).map(|t| t.page_size);
+    assert_eq!((frame(&rig), rig.bus.flushes), (Some(4096), flushes));
+    rig.cpu.invlpg(&mut rig.bus, VirtAddr(AT));
+    assert_eq!(frame(&rig), None, "INVLPG drops both");
+}
+
 /// The model is bounded: one too many drops all, and says so.
 #[test]
 fn capacity() {
