@@ -61,10 +61,17 @@ pub fn delivery(sound: bool) -> impl Strategy<Value = (World, Stimulus)> {
             // RF would have held it.
             context.rflags &= !(1 << 16);
         }
-        (
-            world(context, stimulus.vector(false), sound),
-            Just(stimulus),
-        )
+        let (intel, amd) = (stimulus.vector(false), stimulus.vector(true));
+        let world = world(context, intel, sound).prop_map(move |mut world| {
+            // The gate of the event is the last.
+            if let Some(&(_, gate)) = world.gates.last()
+                && amd != intel
+            {
+                world.gates.push((amd, gate));
+            }
+            world
+        });
+        (world, Just(stimulus))
     })
 }
 
