@@ -77,6 +77,9 @@ fn check_delivery(world: &World, stimulus: Stimulus, seen: &Coverage) -> Result<
     };
     seen.count(format!("kind {:?}", event.kind));
     let (end, attempts) = deliver(&mut both, event)?;
+    if let (Some(name), End::Handler(h)) = (stimulus.name(world.modes.amd), &end) {
+        seen.count_if(h.vector == event.vector.0, name);
+    }
     count_attempts(&end, &attempts, seen);
     Ok(())
 }
@@ -120,7 +123,7 @@ fn count_attempts(end: &End, attempts: &[Attempt], seen: &Coverage) {
 
 /// Everything that the cases of [`deliveries`] must reach.
 #[rustfmt::skip]
-const DELIVERY: [&str; 45] = [
+const DELIVERY: [&str; 52] = [
     "step 2 IDT limit", "step 3 gate not canonical", "step 3 gate #PF", "step 4 gate type",
     "step 5 gate DPL", "step 6 gate P", "step 7 null CS", "step 7 CS limit",
     "step 7 descriptor #PF", "step 7 CS not code", "step 7 CS DPL", "step 7 CS L, D",
@@ -133,7 +136,8 @@ const DELIVERY: [&str; 45] = [
     "end handler after 3 failures",
     "kind External", "kind Nmi", "kind Fault", "kind Trap", "kind Abort",
     "kind SoftwareInterrupt", "kind SoftwareException", "kind PrivilegedSoftwareException",
-    "INTO without OF",
+    "INTO without OF", "event #VC, #SX", "event #VE", "event #PF", "event #DF", "event #MC",
+    "event instruction breakpoint", "event general detect",
 ];
 
 #[test]

@@ -55,13 +55,9 @@ impl Stimulus {
         match self {
             Self::Fault(v) | Self::Coded(v, _) | Self::External(v, _) => v,
             Self::PageFault(..) => 14,
-            Self::OfVendor(_) => {
-                if amd {
-                    29
-                } else {
-                    20
-                }
-            }
+            // #VC and #SX, #VE.
+            Self::OfVendor(code) if amd => 29 + (code & 1) as u8,
+            Self::OfVendor(_) => 20,
             Self::InstructionBreakpoint(_) | Self::GeneralDetect | Self::DebugTrap(_) => 1,
             Self::DoubleFault => 8,
             Self::MachineCheck => 18,
@@ -70,6 +66,20 @@ impl Stimulus {
             Self::Software(SoftwareInterrupt::Int3, _) => 3,
             Self::Software(SoftwareInterrupt::Into, _) => 4,
             Self::Software(SoftwareInterrupt::Int1, _) => 1,
+        }
+    }
+
+    /// What the counts call it, if its vector alone makes it a case of its own.
+    pub fn name(self, amd: bool) -> Option<&'static str> {
+        match self {
+            Self::OfVendor(_) if amd => Some("event #VC, #SX"),
+            Self::OfVendor(_) => Some("event #VE"),
+            Self::PageFault(..) => Some("event #PF"),
+            Self::DoubleFault => Some("event #DF"),
+            Self::MachineCheck => Some("event #MC"),
+            Self::InstructionBreakpoint(_) => Some("event instruction breakpoint"),
+            Self::GeneralDetect => Some("event general detect"),
+            _ => None,
         }
     }
 
@@ -88,7 +98,9 @@ impl Stimulus {
             Self::Fault(v) => fault(Exception::fault(Vector(v))),
             Self::Coded(v, code) => fault(Exception::with_code(Vector(v), code)),
             Self::PageFault(code, at) => fault(Exception::pf(code, VirtAddr(at))),
-            Self::OfVendor(code) if amd => fault(Exception::with_code(Vector(29), code)),
+            Self::OfVendor(code) if amd => {
+                fault(Exception::with_code(Vector(self.vector(amd)), code))
+            }
             Self::OfVendor(_) => fault(Exception::fault(Vector(20))),
             Self::InstructionBreakpoint(bits) => PendingEvent::instruction_breakpoint(bits, rip),
             Self::GeneralDetect => fault(Exception {
