@@ -30,7 +30,8 @@ pub enum Guard {
     Alignment,
     /// A store wider than 8 bytes crosses a page: Unicorn would leave half of it behind.
     WideStore,
-    /// A near CALL to a non-canonical address must not push.
+    /// A near CALL to a non-canonical address must not push; one to itself cannot be told from its
+    /// repetition after a store into its own code ([`Block::left_before`](super::blocks::Block::left_before)).
     CallTarget,
     /// LDMXCSR, FXRSTOR: may unmask SSE exceptions, which Unicorn never raises.
     Mxcsr,
@@ -55,7 +56,10 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     match insn.flow_control() {
         FlowControl::IndirectCall => return Some(Class::Guard(Guard::CallTarget)),
-        FlowControl::Call if !VirtAddr(insn.near_branch_target()).is_canonical(false) => {
+        FlowControl::Call
+            if !VirtAddr(insn.near_branch_target()).is_canonical(false)
+                || insn.near_branch_target() == insn.ip() =>
+        {
             return Some(Class::Guard(Guard::CallTarget));
         }
         FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch

@@ -348,6 +348,7 @@ impl Machine {
             && self.delivered_kind() == Some(event.kind)
         {
             self.retire();
+            self.state.entered = Some(self.boundary());
         }
         stop
     }
