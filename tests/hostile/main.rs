@@ -26,7 +26,7 @@ fn config() -> ProptestConfig {
         cases: if std::env::var_os("PROPTEST_CASES").is_some() {
             given.cases
         } else {
-            12
+            32
         },
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::ChaCha,

@@ -591,7 +591,7 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
         });
     // mov eax, selector; mov sreg, eax (or pop, lss and so on)
     let selector = (
-        prop_oneof![3 => (0u16..18, 0u16..8).prop_map(|(n, low)| n * 8 | low), 1 => any::<u16>()],
+        prop_oneof![3 => (0u16..18, 0u16..8).prop_map(|(n, low)| (n * 8) | low), 1 => any::<u16>()],
         prop::sample::select(
             &[
                 "8ec0", "8ed0", "8ed8", "8ee0", "8ee8", "0f00d0", "0f00d8", "500fa1", "500fa9",
