@@ -136,11 +136,18 @@ fn loses_flags_in_a_fault(insn: &Instruction) -> bool {
 /// Instructions whose flags depend, in QEMU 5.0, on the instruction that is translated before them,
 /// and so on where a block begins: bit tests, in what the manual leaves undefined; CMPXCHG8B in all
 /// but ZF, as its helper takes lazy flags for stored ones. (So does CMPXCHG16B's, but behind its guard
-/// it is a step of its own in any case.)
+/// it is a step of its own in any case.) LOOPE and LOOPNE, where RCX becomes 0, branch past the place that
+/// stores what the flags were to be computed from.
 fn takes_flags_by_chance(insn: &Instruction) -> bool {
     matches!(
         insn.mnemonic(),
-        Mnemonic::Bt | Mnemonic::Btc | Mnemonic::Btr | Mnemonic::Bts | Mnemonic::Cmpxchg8b
+        Mnemonic::Bt
+            | Mnemonic::Btc
+            | Mnemonic::Btr
+            | Mnemonic::Bts
+            | Mnemonic::Cmpxchg8b
+            | Mnemonic::Loope
+            | Mnemonic::Loopne
     )
 }
 
