@@ -9,8 +9,7 @@
 //! themselves have no weight here and are counted by the code hook.
 
 use iced_x86::{
-    Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
-    OpAccess,
+    Code, Decoder, DecoderError, DecoderOptions, Instruction, InstructionInfoFactory, OpAccess,
 };
 use std::collections::HashMap;
 
@@ -169,8 +168,7 @@ impl Block {
     ///
     /// A block that is entered there in the ordinary way has one instruction only if that is this
     /// block's last one; a memory-writing instruction that ends a block and leads to itself is a
-    /// direct call, or REP, which counts itself. (An indirect call to itself that also pushes over
-    /// its own code would be miscounted.)
+    /// call, for which the engine stops, or REP, which counts itself.
     pub(super) fn left_before(&self, rip: u64) -> bool {
         let Ok(offset) = u16::try_from(rip.wrapping_sub(self.start)) else {
             return false;
@@ -178,10 +176,7 @@ impl Block {
         let Ok(index) = self.insns.binary_search_by_key(&offset, |i| i.0) else {
             return false;
         };
-        let calls_itself = self.last.ip() == rip
-            && self.last.flow_control() == FlowControl::Call
-            && self.last.near_branch_target() == rip;
-        self.insns[index].1 && !calls_itself
+        self.insns[index].1
     }
 
     /// Whether it is one REP string instruction.

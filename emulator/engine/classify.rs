@@ -30,7 +30,8 @@ pub enum Guard {
     Alignment,
     /// A store wider than 8 bytes crosses a page: Unicorn would leave half of it behind.
     WideStore,
-    /// A near CALL to a non-canonical address must not push.
+    /// A near CALL to a non-canonical address must not push; one to itself cannot be told from its
+    /// repetition after a store into its own code ([`Block::left_before`](super::blocks::Block::left_before)).
     CallTarget,
     /// LDMXCSR, FXRSTOR: may unmask SSE exceptions, which Unicorn never raises.
     Mxcsr,
@@ -55,7 +56,10 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     match insn.flow_control() {
         FlowControl::IndirectCall => return Some(Class::Guard(Guard::CallTarget)),
-        FlowControl::Call if !VirtAddr(insn.near_branch_target()).is_canonical(false) => {
+        FlowControl::Call
+            if !VirtAddr(insn.near_branch_target()).is_canonical(false)
+                || insn.near_branch_target() == insn.ip() =>
+        {
             return Some(Class::Guard(Guard::CallTarget));
         }
         FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch
@@ -132,11 +136,18 @@ fn loses_flags_in_a_fault(insn: &Instruction) -> bool {
 /// Instructions whose flags depend, in QEMU 5.0, on the instruction that is translated before them,
 /// and so on where a block begins: bit tests, in what the manual leaves undefined; CMPXCHG8B in all
 /// but ZF, as its helper takes lazy flags for stored ones. (So does CMPXCHG16B's, but behind its guard
-/// it is a step of its own in any case.)
+/// it is a step of its own in any case.) LOOPE and LOOPNE, where RCX becomes 0, branch past the place that
+/// stores what the flags were to be computed from.
 fn takes_flags_by_chance(insn: &Instruction) -> bool {
     matches!(
         insn.mnemonic(),
-        Mnemonic::Bt | Mnemonic::Btc | Mnemonic::Btr | Mnemonic::Bts | Mnemonic::Cmpxchg8b
+        Mnemonic::Bt
+            | Mnemonic::Btc
+            | Mnemonic::Btr
+            | Mnemonic::Bts
+            | Mnemonic::Cmpxchg8b
+            | Mnemonic::Loope
+            | Mnemonic::Loopne
     )
 }
 

@@ -186,6 +186,7 @@ impl Machine {
                 self.state.base = at.icount;
                 self.state.sub = at.sub.saturating_add(1);
                 self.state.just_delivered = Some(delivery.id.vector);
+                self.state.entered = Some(self.boundary());
                 None
             }
         }
@@ -194,7 +195,9 @@ impl Machine {
     /// Tells of a delivery whose interrupted context has been reached without IRET.
     fn note_resumption(&mut self) {
         let r = &self.cpu.regs;
-        if self.state.just_delivered.is_some() || !self.cpu.activations.awaits(VirtAddr(r.rip)) {
+        if !self.cpu.activations.awaits(VirtAddr(r.rip))
+            || self.state.entered == Some(self.boundary())
+        {
             return;
         }
         let (rip, cs, rsp, ss) = (

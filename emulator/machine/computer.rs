@@ -59,6 +59,8 @@ pub(super) struct RunState {
     pub(super) direct: VecDeque<Vector>,
     /// The last delivery led to this boundary.
     pub(super) just_delivered: Option<Vector>,
+    /// The boundary to which the last delivery led, however often it is looked at.
+    pub(super) entered: Option<Boundary>,
     /// The instruction at RIP, which is not run natively, if the engine has come to it.
     pub(super) next: Option<Instruction>,
     /// The breakpoint at RIP has been looked at, at this boundary.

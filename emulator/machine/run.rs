@@ -393,6 +393,7 @@ impl Machine {
             && self.delivered_kind() == Some(event.kind)
         {
             self.retire();
+            self.state.entered = Some(self.boundary());
         }
         stop
     }

@@ -214,3 +214,17 @@ fn the_second_page_of_a_block_changes_its_frame() {
         assert_eq!(eax(&mut bench, at), n);
     }
 }
+
+/// A bit test is stepped, behind a hook; where it changes its own bytes it is still done once, and ends.
+#[test]
+fn a_hooked_instruction_changes_itself() {
+    // bts qword ptr [rdi], 52: bit 4 of byte 6, which is the next instruction's; hlt becomes it.
+    let code = [0x48, 0x0f, 0xba, 0x2f, 52, 0x90, 0xe4, 0];
+    let mut bench = Bench::new(&code);
+    bench.regs.gpr[7] = CODE;
+    let exit = bench.run(2);
+    assert!(matches!(exit.cause, Cause::Limit), "{exit:?}");
+    assert_eq!(bench.regs.rip, CODE + 6);
+    assert_eq!(bench.bytes(CODE + 6, 1), [0xf4]);
+    assert!(matches!(bench.run(3).cause, Cause::Intercept(_)));
+}

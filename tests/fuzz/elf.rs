@@ -273,7 +273,7 @@ pub struct Elf;
 
 impl Target for Elf {
     const NAME: &'static str = "elf";
-    const CASES: u64 = 40_000;
+    const CASES: u64 = 16_000;
 
     fn seeds() -> Vec<Vec<u8>> {
         vec![

@@ -172,7 +172,7 @@ pub struct Trace;
 
 impl Target for Trace {
     const NAME: &'static str = "trace";
-    const CASES: u64 = 8000;
+    const CASES: u64 = 4000;
 
     fn seeds() -> Vec<Vec<u8>> {
         let mut seen = BTreeSet::new();

@@ -50,7 +50,7 @@ pub struct Schedule;
 
 impl Target for Schedule {
     const NAME: &'static str = "schedule";
-    const CASES: u64 = 40_000;
+    const CASES: u64 = 16_000;
 
     fn seeds() -> Vec<Vec<u8>> {
         seeds(&[
@@ -204,7 +204,7 @@ pub struct Numbers;
 
 impl Target for Numbers {
     const NAME: &'static str = "numbers";
-    const CASES: u64 = 20_000;
+    const CASES: u64 = 8_000;
 
     fn seeds() -> Vec<Vec<u8>> {
         seeds(&[
@@ -265,7 +265,7 @@ pub struct Places;
 
 impl Target for Places {
     const NAME: &'static str = "places";
-    const CASES: u64 = 20_000;
+    const CASES: u64 = 8_000;
 
     fn seeds() -> Vec<Vec<u8>> {
         seeds(&[

@@ -2,7 +2,14 @@
 //!
 //! `PROPTEST_CASES` sets the number of guests. `HOSTILE_SAVE=FILE` keeps the guest that is being
 //! run in a file, for when the process itself dies; `HOSTILE_REPLAY=FILE` and the ignored test
-//! `replay` run it again.
+//! `replay` run it again. What broke a rule is kept in `tests/hostile/guests`, and always run.
+//!
+//! For long, one seed after the other:
+//!
+//! ```text
+//! for seed in $(seq 100 200); do PROPTEST_RNG_SEED=$seed PROPTEST_CASES=150 \
+//!     PROPTEST_MAX_SHRINK_ITERS=40 cargo test --release --test hostile any_guest; done
+//! ```
 
 mod check;
 mod guest;
@@ -19,7 +26,7 @@ fn config() -> ProptestConfig {
         cases: if std::env::var_os("PROPTEST_CASES").is_some() {
             given.cases
         } else {
-            12
+            32
         },
         failure_persistence: None,
         rng_algorithm: RngAlgorithm::ChaCha,
@@ -45,13 +52,34 @@ proptest! {
     }
 }
 
+fn read(path: &std::path::Path) -> Guest {
+    let text = std::fs::read_to_string(path).expect("a readable file");
+    serde_json::from_str(&text).expect("a saved guest")
+}
+
+/// Guests that broke a rule once, each the smallest that did.
+#[test]
+fn saved_guests() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile/guests");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        if let Err(what) = check(&read(&path)) {
+            panic!("{}: {what}", path.display());
+        }
+    }
+}
+
 /// Runs the guest in the file that `HOSTILE_REPLAY` names, and says where its runs part.
 #[test]
 #[ignore = "needs a saved guest"]
 fn replay() {
     let path = std::env::var_os("HOSTILE_REPLAY").expect("HOSTILE_REPLAY names a saved guest");
-    let text = std::fs::read_to_string(path).expect("a readable file");
-    let guest: Guest = serde_json::from_str(&text).expect("a saved guest");
+    let guest = read(path.as_ref());
     for how in [How::Traced, How::Quiet, How::Stepped, How::Accesses] {
         let started = std::time::Instant::now();
         let end = check::run(&guest, how, 0);

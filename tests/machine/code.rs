@@ -3,6 +3,7 @@
 
 use iretrace::arch::PhysAddr;
 use iretrace::machine::Until;
+use iretrace::trace::{Event, EventKind};
 
 use crate::support::*;
 
@@ -120,4 +121,33 @@ fn the_instruction_count() {
         b.machine.run(Until::Icount(last)),
         iretrace::machine::StopReason::Until
     );
+}
+
+/// A CALL to itself that comes to push over its own bytes: that push counts once, and what it leaves, the
+/// low byte of a return address, runs next (SDM vol. 2, CALL; vol. 3, "Handling Self- and
+/// Cross-Modifying Code"). Here it is INT3.
+#[test]
+fn a_call_to_itself_overwrites_itself() {
+    let body = "mov rsp, offset here + 24\njmp here";
+    let rest = ".balign 0x1000\n.skip 0xcc - 5\nhere: call here";
+    for step in [false, true] {
+        let mut b = Bench::new(body, rest);
+        let first = b.run_to("here");
+        let here = b.at("here");
+        for n in 1..=3 {
+            if step {
+                b.machine.run(Until::Icount(first + n));
+                assert_eq!(b.machine.cpu().regs.rsp(), here + 24 - 8 * n);
+                assert_eq!(b.machine.cpu().regs.rip, here);
+            }
+        }
+        let (b, d) = b.fail();
+        assert_eq!(b.quad("here"), here + 5);
+        assert_eq!((d.id.vector.0, d.pushed.rip.0), (3, here + 1));
+        assert_eq!(d.pushed.rsp.0, here);
+        // INT3 retires with its delivery.
+        let bp = |e: &Event| matches!(&e.kind, EventKind::Delivered(d) if d.id.vector.0 == 3);
+        let delivered = b.events().into_iter().find(bp).expect("a delivery");
+        assert_eq!(delivered.at.icount, first + 3);
+    }
 }

@@ -11,7 +11,8 @@ impl HookState {
         if !self.stepping {
             self.translated += u64::from(tb.icount);
         }
-        if tb.icount == 1 && self.block_of_one(start) {
+        let repeated = tb.icount == 1 && self.block_of_one(start);
+        if repeated {
             if !self.stepping {
                 return self.stop(uc, Halt::CodeChanged);
             }
@@ -36,7 +37,8 @@ impl HookState {
             // Translations through which it can be written to may be in the TLB.
             return self.stop(uc, Halt::Retranslate { start, size });
         }
-        if self.force && self.stepping {
+        // A hook has seen what is repeated; to translate it again would be to begin it again, for ever.
+        if (self.force || repeated) && self.stepping {
             return;
         }
         let Some((begin, end)) = block.window() else {

@@ -74,7 +74,7 @@ impl HookState {
                     Some(_) => address().and_then(|a| self.peek(a)),
                 };
                 // What cannot be read here faults in the instruction itself.
-                target.is_some_and(|t| !VirtAddr(t).is_canonical(self.la57))
+                target.is_some_and(|t| !VirtAddr(t).is_canonical(self.la57) || t == insn.ip())
             }
             Guard::Mxcsr => true,
         }
