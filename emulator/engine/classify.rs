@@ -33,6 +33,9 @@ pub enum Guard {
     /// A near CALL to a non-canonical address must not push; one to itself cannot be told from its
     /// repetition after a store into its own code ([`Block::left_before`](super::blocks::Block::left_before)).
     CallTarget,
+    /// A 32-bit CMPXCHG: Unicorn clears RAX 63:32 where the operands are equal, and the upper half
+    /// of a destination register where they are not.
+    Accumulator,
     /// LDMXCSR, FXRSTOR: may unmask SSE exceptions, which Unicorn never raises.
     Mxcsr,
 }
@@ -53,6 +56,9 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
             return Some(Class::Guard(Guard::Mxcsr));
         }
         _ => {}
+    }
+    if insn.code() == Code::Cmpxchg_rm32_r32 {
+        return Some(Class::Guard(Guard::Accumulator));
     }
     match insn.flow_control() {
         FlowControl::IndirectCall => return Some(Class::Guard(Guard::CallTarget)),
@@ -90,6 +96,7 @@ pub(super) fn may_pass(guard: Guard, insn: &Instruction) -> bool {
             uses_xmm(insn) && !matches!(insn.mnemonic(), Mnemonic::Maskmovdqu)
         }
         Guard::CallTarget => true,
+        Guard::Accumulator => insn.op0_kind() == OpKind::Memory,
         Guard::Mxcsr => false,
     }
 }

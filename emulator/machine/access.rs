@@ -1,13 +1,14 @@
 //! Data accesses that the engine refused, instructions that need a look, and what cannot be run.
 
-use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind};
 
 use super::Machine;
 use super::boundary::WORK;
 use super::log::Place;
 use super::stop::{StopReason, Until};
-use crate::arch::bits::efer;
+use crate::arch::bits::{efer, rflags};
 use crate::arch::state::SegReg;
+use crate::arch::state::gpr;
 use crate::arch::{Access, AccessKind, Exception, Hex, PAGE_SIZE, PhysAddr, Segment, VirtAddr};
 use crate::engine::{Cause, Guard, Page, RunOptions};
 use crate::system::debug::data_breakpoints;
@@ -323,6 +324,9 @@ impl Machine {
                 Err(crate::arch::Trap::NotModelled(what)) => Some(self.not_modelled(what)),
             };
         }
+        if guard == Guard::Accumulator {
+            return self.compare_and_exchange(insn);
+        }
         if guard == Guard::Alignment {
             let mut accesses = std::mem::take(&mut self.scratch);
             data_accesses(&self.cpu.regs, insn, &mut accesses);
@@ -341,14 +345,48 @@ impl Machine {
         {
             return Some(what);
         }
-        let special = self.touches_more_than_ram(&accesses);
-        let stop = if special {
-            self.access(insn, &accesses)
-        } else {
-            self.step_forced()
-        };
+        let stop = self.access_or_step(insn, &accesses);
         self.scratch = accesses;
         stop
+    }
+
+    /// CMPXCHG with 32-bit operands. The accumulator is written where the operands differ, and the
+    /// destination where they are equal (SDM vol. 2, CMPXCHG); Unicorn clears the upper half of
+    /// either in any case.
+    fn compare_and_exchange(&mut self, insn: &Instruction) -> Option<StopReason> {
+        let accesses = match self.look(insn) {
+            Ok(accesses) => accesses,
+            Err(exception) => return self.fault(exception),
+        };
+        let (before, icount) = (self.cpu.regs.gpr, self.world.engine.icount());
+        let stop = self.access_or_step(insn, &accesses);
+        self.scratch = accesses;
+        if self.world.engine.icount() != icount {
+            let destination = (insn.op0_kind() == OpKind::Register)
+                .then(|| insn.op0_register().full_register().number());
+            let regs = &mut self.cpu.regs;
+            let unwritten = if regs.rflags & rflags::ZF == 0 {
+                destination
+            } else {
+                Some(gpr::RAX).filter(|_| destination != Some(gpr::RAX))
+            };
+            if let Some(n) = unwritten {
+                regs.gpr[n] = before[n];
+            }
+        }
+        stop
+    }
+
+    fn access_or_step(
+        &mut self,
+        insn: &Instruction,
+        accesses: &[DataAccess],
+    ) -> Option<StopReason> {
+        if self.touches_more_than_ram(accesses) {
+            self.access(insn, accesses)
+        } else {
+            self.step_forced()
+        }
     }
 
     fn touches_more_than_ram(&mut self, accesses: &[DataAccess]) -> bool {

@@ -228,8 +228,8 @@ fn stack_instructions_that_fault_leave_rsp_and_rbp() {
                     rsp
                 };
                 bench.regs.gpr[1] = 0x8000;
-                bench.regs.gpr[2] = CODE;
-                bench.write(0x8000, &CODE.to_le_bytes());
+                bench.regs.gpr[2] = CODE + 0x100;
+                bench.write(0x8000, &(CODE + 0x100).to_le_bytes());
             });
             assert_eq!(page(name, &cause), (SECOND, kind), "{name}, RSP {rsp:#x}");
         }

@@ -76,6 +76,7 @@ impl HookState {
                 // What cannot be read here faults in the instruction itself.
                 target.is_some_and(|t| !VirtAddr(t).is_canonical(self.la57) || t == insn.ip())
             }
+            Guard::Accumulator => memory.is_none() || read_register(uc, Register::RAX) >> 32 != 0,
             Guard::Mxcsr => true,
         }
     }

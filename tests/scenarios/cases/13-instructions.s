@@ -195,3 +195,52 @@ after: nop
 here: cpuid
 after: nop
     reaches after, rax=1
+
+#= C1 a 32-bit CMPXCHG that matches leaves the accumulator, all of it
+#: source SDM vol. 2, CMPXCHG, Operation
+    movabs rax, 0x1122334400000000
+    mov  ecx, 9
+here: cmpxchg [page_a], ecx
+after: nop
+    reaches after, rflags=0x46, rax=0x1122334400000000, rcx=9
+    wrote page_a, 4
+    holds page_a, 9
+
+#= C2 one that does not match loads all of the accumulator
+#: source SDM vol. 2, CMPXCHG, Operation
+    movabs rax, 0x1122334400000001
+here: lock cmpxchg [page_a], ecx
+after: nop
+    reaches after, rflags=2, rax=0
+
+#= C3 with a register that matches, only that register is written
+#: source SDM vol. 2, CMPXCHG, Operation
+    movabs rax, 0x1122334400000005
+    movabs rcx, 0x5566778800000005
+    mov  esi, 7
+here: cmpxchg ecx, esi
+after: nop
+    reaches after, rflags=0x46, rax=0x1122334400000005, rcx=7
+
+#= C4 with a register that does not match, only the accumulator is written
+#: source SDM vol. 2, CMPXCHG, Operation
+    movabs rax, 0x1122334400000006
+    movabs rcx, 0x5566778800000005
+here: cmpxchg ecx, esi
+after: nop
+    reaches after, rflags=2, rax=5, rcx=0x5566778800000005
+
+#= C5 the accumulator is the destination: it is written
+#: source SDM vol. 2, CMPXCHG, Operation
+    movabs rax, 0x1122334400000006
+    mov  esi, 7
+here: cmpxchg eax, esi
+after: nop
+    reaches after, rflags=0x46, rax=7
+
+#= C6 a fault in the middle leaves the accumulator
+#: source SDM vol. 2, CMPXCHG
+    absent page_a
+    movabs rax, 0x1122334400000006
+here: cmpxchg [page_a], ecx
+    expect PF, ec=2, cr2=page_a, rax=0x1122334400000006
