@@ -33,7 +33,9 @@
 mod blocks;
 mod classify;
 mod cpu_image;
+mod debt;
 mod error;
+mod finish;
 #[expect(unsafe_code, reason = "Unicorn's callbacks and its C API")]
 mod hooks;
 #[expect(unsafe_code, reason = "Unicorn's hidden CPU state")]
@@ -42,6 +44,7 @@ mod layout;
 mod ram;
 mod run;
 mod source;
+mod stale_code;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::mem::ManuallyDrop;
@@ -84,7 +87,7 @@ pub struct Engine {
     state: *mut HookState,
     scratch: *mut u8,
     stale_code: Vec<(u64, u64)>,
-    debt: run::Debt,
+    debt: debt::Debt,
     rep_begun: Option<run::RepBegun>,
     foreign_hooks: bool,
 }
@@ -163,7 +166,7 @@ impl Engine {
             state,
             scratch,
             stale_code: Vec::new(),
-            debt: run::Debt::default(),
+            debt: debt::Debt::default(),
             rep_begun: None,
             foreign_hooks: false,
         };

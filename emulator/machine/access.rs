@@ -1,161 +1,21 @@
-//! Data accesses that the engine refused, instructions that need a look, and what cannot be run.
+//! Data accesses that the engine refused.
 
-use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind};
+use iced_x86::Instruction;
 
 use super::Machine;
 use super::boundary::WORK;
-use super::log::Place;
 use super::stop::{StopReason, Until};
-use crate::arch::bits::{efer, rflags};
 use crate::arch::state::SegReg;
-use crate::arch::state::gpr;
-use crate::arch::{Access, AccessKind, Exception, Hex, PAGE_SIZE, PhysAddr, Segment, VirtAddr};
-use crate::engine::{Cause, Guard, Page, RunOptions};
+use crate::arch::{Access, AccessKind, Exception, PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::engine::{Cause, Page, RunOptions};
+use crate::system::Bus;
 use crate::system::debug::data_breakpoints;
-use crate::system::insn::{DataAccess, data_accesses, near_branch};
-use crate::system::{Bus, InterruptShadow};
-use crate::trace::{Direction, EventClass, EventKind};
-
-/// The longest instruction (SDM vol. 2, 2.3.11).
-const MAX_INSN: usize = 15;
+use crate::system::insn::{DataAccess, data_accesses};
+use crate::trace::EventClass;
 
 impl Machine {
-    /// CS.base, where it counts.
-    pub(super) fn code_base(&self) -> u64 {
-        if self.cpu.regs.is_64bit() {
-            0
-        } else {
-            self.cpu.regs.cs().base
-        }
-    }
-
-    fn bitness(&self) -> u32 {
-        let cs = self.cpu.regs.cs();
-        if self.cpu.regs.msr.efer & efer::LMA != 0 && cs.attr & Segment::L != 0 {
-            64
-        } else if cs.attr & Segment::DB != 0 {
-            32
-        } else {
-            16
-        }
-    }
-
-    /// Fetches and decodes the instruction at RIP, byte after byte as far as it reaches: what it
-    /// touches is walked. A length above 15 gives #GP(0).
-    pub(super) fn fetch_instruction(&mut self) -> Result<Instruction, Exception> {
-        let at = self.code_base().wrapping_add(self.cpu.regs.rip);
-        let access = Access::explicit(AccessKind::Fetch, self.cpu.regs.cpl);
-        let mut bytes = [0; MAX_INSN];
-        let first = ((PAGE_SIZE - at % PAGE_SIZE) as usize).min(MAX_INSN);
-        self.cpu.read(
-            &mut self.world,
-            VirtAddr(at),
-            &mut bytes[..first],
-            access,
-            false,
-        )?;
-        let mut len = first;
-        loop {
-            let mut decoder = Decoder::with_ip(
-                self.bitness(),
-                &bytes[..len],
-                self.cpu.regs.rip,
-                DecoderOptions::NONE,
-            );
-            let insn = decoder.decode();
-            // The decoder gives up at 15 bytes, whatever follows.
-            if insn.code() == Code::INVALID && insn.len() >= MAX_INSN {
-                return Err(Exception::gp(0));
-            }
-            if insn.code() != Code::INVALID || decoder.last_error() != DecoderError::NoMoreBytes {
-                return Ok(insn);
-            }
-            if len == MAX_INSN {
-                return Err(Exception::gp(0));
-            }
-            // The rest lies on the next page.
-            let next = VirtAddr(at.wrapping_add(len as u64));
-            self.cpu
-                .read(&mut self.world, next, &mut bytes[len..], access, false)?;
-            len = MAX_INSN;
-        }
-    }
-
-    /// The instruction at RIP, without side effects; `None` where it cannot be read.
-    pub(super) fn peek_instruction(&self) -> Option<Instruction> {
-        let bytes = self.peek_bytes();
-        let insn = Decoder::with_ip(
-            self.bitness(),
-            &bytes,
-            self.cpu.regs.rip,
-            DecoderOptions::NONE,
-        )
-        .decode();
-        (insn.code() != Code::INVALID).then_some(insn)
-    }
-
-    /// Up to 15 bytes at RIP.
-    fn peek_bytes(&self) -> Vec<u8> {
-        let at = self.code_base().wrapping_add(self.cpu.regs.rip);
-        let mut bytes = vec![0; MAX_INSN];
-        let first = ((PAGE_SIZE - at % PAGE_SIZE) as usize).min(MAX_INSN);
-        if self.peek_linear(VirtAddr(at), &mut bytes) {
-            return bytes;
-        }
-        bytes.truncate(first);
-        if self.peek_linear(VirtAddr(at), &mut bytes) {
-            return bytes;
-        }
-        Vec::new()
-    }
-
-    /// The end of a run at something that is not modelled.
-    pub(super) fn not_modelled(&self, what: String) -> StopReason {
-        let mut bytes = self.peek_bytes();
-        if let Some(insn) = self.peek_instruction() {
-            bytes.truncate(insn.len());
-        }
-        StopReason::NotModelled {
-            what,
-            rip: VirtAddr(self.cpu.regs.rip),
-            bytes,
-        }
-    }
-
-    /// Unicorn cannot execute the instruction at RIP: #UD, or ours to refuse.
-    pub(super) fn invalid(&mut self) -> Option<StopReason> {
-        self.note_place();
-        let insn = match self.fetch_instruction() {
-            Ok(insn) => insn,
-            Err(exception) => return self.fault(exception),
-        };
-        if crate::system::insn::is_intercepted(&insn, self.cpu.regs.cpl) {
-            // Unicorn has not read all of it.
-            return self.execute(&insn);
-        }
-        let undefined = insn.code() == Code::INVALID
-            || matches!(insn.mnemonic(), Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2)
-            // 64-bit mode has no such instruction, or a prefix does not go with it.
-            || self.is_disabled(&insn);
-        if undefined {
-            return self.fault(Exception::ud());
-        }
-        let text = format!("the instruction `{insn}`");
-        Some(self.not_modelled(text))
-    }
-
-    /// Whether control registers make `insn` undefined: SSE without CR4.OSFXSR or with CR0.EM.
-    fn is_disabled(&self, insn: &Instruction) -> bool {
-        use crate::arch::bits::{cr0, cr4};
-        let sse = insn
-            .cpuid_features()
-            .iter()
-            .any(|f| format!("{f:?}").starts_with("SSE"));
-        sse && (self.cpu.regs.cr4 & cr4::OSFXSR == 0 || self.cpu.regs.cr0 & cr0::EM != 0)
-    }
-
     /// Looks at the data accesses of the instruction at RIP by the rules, in their order.
-    fn look(&mut self, insn: &Instruction) -> Result<Vec<DataAccess>, Exception> {
+    pub(super) fn look(&mut self, insn: &Instruction) -> Result<Vec<DataAccess>, Exception> {
         let mut accesses = std::mem::take(&mut self.scratch);
         data_accesses(&self.cpu.regs, insn, &mut accesses);
         let cpl = self.cpu.regs.cpl;
@@ -190,7 +50,11 @@ impl Machine {
 
     /// All accesses are allowed: lets the instruction run, by itself if a device or a breakpoint is
     /// among them.
-    fn access(&mut self, insn: &Instruction, accesses: &[DataAccess]) -> Option<StopReason> {
+    pub(super) fn access(
+        &mut self,
+        insn: &Instruction,
+        accesses: &[DataAccess],
+    ) -> Option<StopReason> {
         let mut device: Option<(DataAccess, PhysAddr)> = None;
         let mut hits = 0;
         let mut armed = false;
@@ -236,7 +100,7 @@ impl Machine {
 
     /// Runs the instruction at RIP, or one iteration, without guards. Everything it touches has
     /// been looked at.
-    fn step_forced(&mut self) -> Option<StopReason> {
+    pub(super) fn step_forced(&mut self) -> Option<StopReason> {
         self.state.work += WORK;
         let options = RunOptions {
             step: true,
@@ -302,82 +166,7 @@ impl Machine {
         stop
     }
 
-    /// An instruction at which a guard stopped.
-    pub(super) fn guarded(&mut self, insn: &Instruction, guard: Guard) -> Option<StopReason> {
-        self.note_place();
-        if guard == Guard::CallTarget {
-            let bytes = self.instruction_bytes_if_traced(insn);
-            return match near_branch(&mut self.cpu, &mut self.world, insn) {
-                Ok(_) => {
-                    let place = self.world.log.place;
-                    self.tell_instruction(place, bytes);
-                    self.cpu.shadow = InterruptShadow::None;
-                    self.state.over_breakpoint = false;
-                    let trap = self.cpu.regs.rflags & crate::arch::bits::rflags::TF != 0;
-                    if trap {
-                        self.cpu.pending_db |= crate::arch::bits::dr6::BS;
-                    }
-                    self.retire();
-                    None
-                }
-                Err(crate::arch::Trap::Exception(e)) => self.fault(e),
-                Err(crate::arch::Trap::NotModelled(what)) => Some(self.not_modelled(what)),
-            };
-        }
-        if guard == Guard::Accumulator {
-            return self.compare_and_exchange(insn);
-        }
-        if guard == Guard::Alignment {
-            let mut accesses = std::mem::take(&mut self.scratch);
-            data_accesses(&self.cpu.regs, insn, &mut accesses);
-            let misaligned = accesses.iter().any(|a| a.size >= 16 && a.addr.0 % 16 != 0);
-            self.scratch = accesses;
-            if misaligned {
-                return self.fault(Exception::gp(0));
-            }
-        }
-        let accesses = match self.look(insn) {
-            Ok(accesses) => accesses,
-            Err(exception) => return self.fault(exception),
-        };
-        if guard == Guard::Mxcsr
-            && let Some(what) = self.unmasks_sse(insn, &accesses)
-        {
-            return Some(what);
-        }
-        let stop = self.access_or_step(insn, &accesses);
-        self.scratch = accesses;
-        stop
-    }
-
-    /// CMPXCHG with 32-bit operands. The accumulator is written where the operands differ, and the
-    /// destination where they are equal (SDM vol. 2, CMPXCHG); Unicorn clears the upper half of
-    /// either in any case.
-    fn compare_and_exchange(&mut self, insn: &Instruction) -> Option<StopReason> {
-        let accesses = match self.look(insn) {
-            Ok(accesses) => accesses,
-            Err(exception) => return self.fault(exception),
-        };
-        let (before, icount) = (self.cpu.regs.gpr, self.world.engine.icount());
-        let stop = self.access_or_step(insn, &accesses);
-        self.scratch = accesses;
-        if self.world.engine.icount() != icount {
-            let destination = (insn.op0_kind() == OpKind::Register)
-                .then(|| insn.op0_register().full_register().number());
-            let regs = &mut self.cpu.regs;
-            let unwritten = if regs.rflags & rflags::ZF == 0 {
-                destination
-            } else {
-                Some(gpr::RAX).filter(|_| destination != Some(gpr::RAX))
-            };
-            if let Some(n) = unwritten {
-                regs.gpr[n] = before[n];
-            }
-        }
-        stop
-    }
-
-    fn access_or_step(
+    pub(super) fn access_or_step(
         &mut self,
         insn: &Instruction,
         accesses: &[DataAccess],
@@ -400,88 +189,6 @@ impl Machine {
                 .is_ok_and(|p| self.world.is_ram(p));
             armed || !ram
         })
-    }
-
-    /// LDMXCSR and FXRSTOR that unmask an exception: Unicorn would never raise it.
-    fn unmasks_sse(&mut self, insn: &Instruction, accesses: &[DataAccess]) -> Option<StopReason> {
-        let at = accesses.first()?.addr.0;
-        let at = if insn.mnemonic() == Mnemonic::Ldmxcsr {
-            at
-        } else {
-            at.wrapping_add(24)
-        };
-        let access = Access::explicit(AccessKind::Read, self.cpu.regs.cpl);
-        let mxcsr = self
-            .cpu
-            .read_u32(&mut self.world, VirtAddr(at), access, false)
-            .ok()?;
-        const MASKS: u32 = 0x1f80;
-        (mxcsr & MASKS != MASKS)
-            .then(|| self.not_modelled(format!("unmasked SSE exceptions (MXCSR = {mxcsr:#x})")))
-    }
-
-    /// One instruction with its data accesses told: reads with the value before, writes with the
-    /// value after.
-    pub(super) fn step_with_accesses(&mut self, options: RunOptions) -> Option<StopReason> {
-        let Some(insn) = self.peek_instruction() else {
-            let exit = self.enter(options);
-            return self.after(exit);
-        };
-        let mut accesses = Vec::new();
-        data_accesses(&self.cpu.regs, &insn, &mut accesses);
-        let mut events: Vec<EventKind> = accesses
-            .iter()
-            .map(|a| EventKind::Mem {
-                address: a.addr,
-                size: u8::try_from(a.size).unwrap_or(u8::MAX),
-                direction: if a.kind == AccessKind::Write {
-                    Direction::Write
-                } else {
-                    Direction::Read
-                },
-                value: self.value_at(a),
-            })
-            .collect();
-        self.note_place();
-        let place = self.world.log.place;
-        let before = (self.world.engine.icount(), self.state.sub);
-        let exit = self.enter(options);
-        if (self.world.engine.icount(), self.state.sub) != before {
-            for (event, a) in events.iter_mut().zip(&accesses) {
-                if let (EventKind::Mem { value, .. }, AccessKind::Write) = (event, a.kind) {
-                    *value = self.value_at(a);
-                }
-            }
-            for event in events {
-                self.world.log.instruction(place, event);
-            }
-        }
-        self.after(exit)
-    }
-
-    fn value_at(&self, a: &DataAccess) -> Option<Hex> {
-        let mut bytes = [0; 8];
-        let size = a.size as usize;
-        (size <= 8 && self.peek_linear(a.addr, &mut bytes[..size]))
-            .then(|| Hex(u64::from_le_bytes(bytes)))
-    }
-
-    /// The bytes of an instruction about to be executed by microcode, where that is traced.
-    pub(super) fn instruction_bytes_if_traced(&self, insn: &Instruction) -> Option<Vec<u8>> {
-        if !self.world.log.wants(EventClass::INSN) {
-            return None;
-        }
-        let mut bytes = self.peek_bytes();
-        bytes.truncate(insn.len());
-        Some(bytes)
-    }
-
-    /// Tells of an instruction that microcode has executed at `place`, and that has retired.
-    pub(super) fn tell_instruction(&mut self, place: Place, bytes: Option<Vec<u8>>) {
-        if let Some(bytes) = bytes {
-            let event = self.formatter.event(VirtAddr(place.rip), &bytes);
-            self.world.log.instruction(place, event);
-        }
     }
 
     /// The value of a segment's base, for display.

@@ -10,11 +10,14 @@ mod access;
 mod boundary;
 mod computer;
 mod config;
+mod fetch;
+mod guard;
 mod log;
 mod plugin;
 mod run;
 mod snapshot;
 mod stop;
+mod tell;
 mod view;
 mod world;
 
