@@ -31,7 +31,7 @@ pub enum Guard {
     /// A store wider than 8 bytes crosses a page: Unicorn would leave half of it behind.
     WideStore,
     /// A near CALL to a non-canonical address must not push; one to itself cannot be told from its
-    /// repetition after a store into its own code ([`Block::left_before`](super::blocks::Block::left_before)).
+    /// repetition after a store into its own code (`Block::left_before`).
     CallTarget,
     /// A 32-bit CMPXCHG: Unicorn clears RAX 63:32 where the operands are equal, and the upper half
     /// of a destination register where they are not.
