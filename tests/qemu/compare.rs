@@ -31,6 +31,8 @@ pub fn parts(told: &Told) -> Vec<Part<'_>> {
 /// The first place where two sides differ.
 #[derive(Clone, Debug)]
 pub struct Mismatch {
+    /// The case's place in the image.
+    pub case: u64,
     /// The attempts before it are equal.
     pub index: usize,
     /// What the machine tells there.
@@ -62,13 +64,15 @@ pub fn case(ours: Part<'_>, peer: Part<'_>, image: &Image) -> Verdict {
     for i in 0..ours.len().max(peer.len()) {
         let (a, mut b) = (ours.get(i), peer.get(i).cloned());
         if let (Some(a), Some(b)) = (a, &mut b) {
-            differences::normalise(a, b, &mut verdict.rows);
+            let before = i.checked_sub(1).and_then(|i| ours.get(i));
+            differences::normalise(a, b, before, &mut verdict.rows);
         }
         if a == b.as_ref() {
             verdict.same += 1;
             continue;
         }
         let m = Mismatch {
+            case: ours.first().map_or(0, |a| a.gpr[RAX]),
             index: i,
             ours: a.cloned(),
             peer: b,
@@ -76,7 +80,7 @@ pub fn case(ours: Part<'_>, peer: Part<'_>, image: &Image) -> Verdict {
             after: ours.get(i + 1).cloned(),
             peer_after: peer.get(i + 1).cloned(),
         };
-        match differences::explain(&m, image, &verdict.rows) {
+        match differences::explain(&m, image, &ours[..i.min(ours.len())], &verdict.rows) {
             Some((row, then)) => {
                 verdict.rows.push(row);
                 verdict.same += 1;

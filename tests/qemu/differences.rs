@@ -1,14 +1,16 @@
 //! The known differences: `differences.md` names each with its reason, and here is what it explains.
 
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, Register,
+    Decoder, DecoderOptions, FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register,
 };
 
 use iretrace::arch::VirtAddr;
 use iretrace::load::Image;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, RAX, RSP};
 use crate::compare::Mismatch;
+use crate::items::TEST;
 
 const LIST: &str = include_str!("differences.md");
 
@@ -30,6 +32,10 @@ const ROWS: &[(&str, Then, Explains)] = &[
     ("ext", Then::GoOn, ext),
     ("reserved-p", Then::GoOn, reserved_p),
     ("rmw-read", Then::GoOn, rmw_read),
+    ("rmw-order", Then::GoOn, rmw_order),
+    ("fault-flags", Then::Apart, fault_flags),
+    ("iretd-sp", Then::Apart, iretd_sp),
+    ("mov-ss-again", Then::Apart, mov_ss_again),
     ("ss-vector", Then::Apart, ss_vector),
     ("branch-commits", Then::Apart, branch_commits),
     ("sysret-rcx", Then::Apart, sysret_rcx),
@@ -53,12 +59,19 @@ const ROWS: &[(&str, Then, Explains)] = &[
     ("cmpxchg32", Then::Apart, cmpxchg32),
 ];
 
-/// Rows of which frames, and so the memory below a stack in the test pages, keep a trace.
+/// Rows of which frames keep a trace, and so the memory below a stack in the test pages.
 const IN_FRAMES: [&str; 6] = ["rf", "ss-null", "idt-code", "ext", "reserved-p", "rmw-read"];
+
+/// Whether an event at `rip` interrupts a handler that has not yet taken out of its frame what is
+/// the peer's own there.
+fn frame_stays(rip: u64, image: &Image) -> bool {
+    let at = |name: &str| image.resolve(name).map_or(0, |a| a.0);
+    let within = |from: &str, to: &str| (at(from)..at(to)).contains(&rip);
+    within("handler", "handler_cleaned") || within("stub_0", "stub_67")
+}
 
 /// Whether all that differs is what is left in memory at the end of a case.
 fn sums(m: &Mismatch) -> bool {
-    const RAX: usize = 0;
     const RBX: usize = 3;
     places(m).is_some_and(|(ours, peer)| {
         let mut same = peer.clone();
@@ -69,7 +82,12 @@ fn sums(m: &Mismatch) -> bool {
 }
 
 /// Differences that leave traces in later events, which are taken out before sides are compared.
-pub fn normalise(ours: &Attempt, peer: &mut Attempt, seen: &mut Vec<&'static str>) {
+pub fn normalise(
+    ours: &Attempt,
+    peer: &mut Attempt,
+    before: Option<&Attempt>,
+    seen: &mut Vec<&'static str>,
+) {
     const R11: usize = 11;
     const R13: usize = 13;
     const RF: u64 = 1 << 16;
@@ -78,10 +96,8 @@ pub fn normalise(ours: &Attempt, peer: &mut Attempt, seen: &mut Vec<&'static str
         peer.gpr[R11] = RF;
         seen.push("rf");
     }
-    // A frame whose RIP is below 64 KiB is taken for one without error code: RFLAGS are in r14.
-    const R14: usize = 14;
-    if ours.gpr[R14] == peer.gpr[R14] | RF && peer.gpr[R14] < RF {
-        peer.gpr[R14] |= RF;
+    if before.is_some_and(|b| b.software) && ours.gpr[R11] == 0 && peer.gpr[R11] == RF {
+        peer.gpr[R11] = 0;
         seen.push("rf");
     }
     // SS of a frame that was pushed while SS was null is in r13.
@@ -100,9 +116,11 @@ pub fn normalise(ours: &Attempt, peer: &mut Attempt, seen: &mut Vec<&'static str
 pub fn explain(
     m: &Mismatch,
     image: &Image,
-    before: &[&'static str],
+    earlier: &[Attempt],
+    rows: &[&'static str],
 ) -> Option<(&'static str, Then)> {
-    if sums(m) && before.iter().any(|row| IN_FRAMES.contains(row)) {
+    let kept = earlier.iter().any(|a| frame_stays(a.rip, image));
+    if kept && sums(m) && rows.iter().any(|row| IN_FRAMES.contains(row)) {
         return Some(("frame-values", Then::Apart));
     }
     ROWS.iter()
@@ -167,12 +185,98 @@ fn rmw_read(m: &Mismatch, image: &Image) -> bool {
         && m.ours
             .as_ref()
             .and_then(|a| instruction(image, a.rip))
-            .is_none_or(|i| writes_what_it_reads(&i))
+            .map_or_else(|| in_test_pages(ours_rip(m)), |i| writes_what_it_reads(&i))
+}
+
+/// The machine refuses the first page of a read-modify-write because it is written; the peer has
+/// read on, and refuses the second.
+fn rmw_order(m: &Mismatch, image: &Image) -> bool {
+    const W: u32 = 2;
+    m.ours
+        .as_ref()
+        .zip(m.peer.as_ref())
+        .is_some_and(|(ours, peer)| {
+            let same = Attempt {
+                error_code: ours.error_code,
+                cr2: ours.cr2,
+                ..peer.clone()
+            };
+            ours.vector == 14
+                && same == *ours
+                && ours.error_code & (W | 1) == W | 1
+                && peer.error_code & W == 0
+                && peer.cr2 == ours.cr2.map(|at| (at | 0xfff).wrapping_add(1))
+                && instruction(image, ours.rip).is_some_and(|i| writes_what_it_reads(&i))
+        })
+}
+
+fn ours_rip(m: &Mismatch) -> u64 {
+    m.ours.as_ref().map_or(0, |a| a.rip)
+}
+
+/// Where code is not the image's, but what a case has left there.
+fn in_test_pages(rip: u64) -> bool {
+    (TEST..TEST + 16 * 4096).contains(&rip)
+}
+
+/// The peer computes flags before an access that faults, or in an earlier iteration, and saves
+/// those.
+fn fault_flags(m: &Mismatch, image: &Image) -> bool {
+    use Mnemonic::{Cmpsb, Cmpsq, Scasb, Scasd};
+    const STATUS: u64 = 0x8d5;
+    places(m).is_some_and(|(ours, peer)| {
+        let same = Attempt {
+            rflags: ours.rflags,
+            ..peer.clone()
+        };
+        matches!(ours.vector, 12..=14)
+            && same == *ours
+            && (ours.rflags ^ peer.rflags) & !STATUS == 0
+            && instruction(image, ours.rip).is_some_and(|i| match i.mnemonic() {
+                Mnemonic::Sete => i.op0_kind() == OpKind::Memory,
+                Cmpsb | Cmpsq | Scasb | Scasd => i.has_rep_prefix() || i.has_repne_prefix(),
+                _ => false,
+            })
+    })
+}
+
+/// IRETD while SS is null: the peer's stack is 64 KiB.
+fn iretd_sp(m: &Mismatch, image: &Image) -> bool {
+    m.ours
+        .as_ref()
+        .zip(m.peer.as_ref())
+        .is_some_and(|(ours, peer)| {
+            ours.rip == peer.rip
+                && peer.ss & !3 == 0
+                && (peer.vector, peer.cr2) == (14, Some(peer.gpr[RSP] & 0xffff))
+                && instruction(image, peer.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
+        })
+}
+
+/// A single-step trap after the second of two MOV SS, which the peer holds too.
+fn mov_ss_again(m: &Mismatch, image: &Image) -> bool {
+    m.ours
+        .as_ref()
+        .zip(m.peer.as_ref())
+        .is_some_and(|(ours, peer)| {
+            // Each is two bytes long.
+            let mov_ss = |back| {
+                instruction(image, ours.rip.wrapping_sub(back)).is_some_and(|i| {
+                    i.len() == 2
+                        && i.op0_register() == Register::SS
+                        && i.mnemonic() == Mnemonic::Mov
+                })
+            };
+            (ours.vector, peer.vector) == (1, 1)
+                && mov_ss(2)
+                && mov_ss(4)
+                && instruction(image, ours.rip).is_some_and(|i| i.next_ip() == peer.rip)
+        })
 }
 
 fn ss_vector(m: &Mismatch, _: &Image) -> bool {
     sides(m).is_some_and(|(ours, peer)| {
-        (ours.vector, ours.error_code, peer.vector, peer.error_code) == (12, 0, 13, 0)
+        (ours.vector, peer.vector) == (12, 13) && ours.error_code <= 1 && peer.error_code == 0
     })
 }
 
@@ -206,23 +310,39 @@ fn branch_commits(m: &Mismatch, image: &Image) -> bool {
         })
 }
 
+/// The peer is where an instruction of the machine's #GP(0) leads, and may have trapped there.
 fn returns_with(m: &Mismatch, image: &Image, mnemonic: Mnemonic) -> bool {
-    places(m).is_some_and(|(ours, peer)| {
-        ours.vector == 13
-            && !canonical(peer.rip)
-            && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == mnemonic)
-    })
-}
-
-fn sysret_rcx(m: &Mismatch, image: &Image) -> bool {
     m.ours
         .as_ref()
         .zip(m.peer.as_ref())
         .is_some_and(|(ours, peer)| {
-            (ours.vector, ours.cpl) == (13, 0)
+            (ours.vector, ours.error_code) == (13, 0)
+                && matches!(peer.vector, 1 | 2 | 13)
                 && !canonical(peer.rip)
-                && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Sysretq)
+                && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == mnemonic)
         })
+}
+
+fn sysret_rcx(m: &Mismatch, image: &Image) -> bool {
+    returns_with(m, image, Mnemonic::Sysretq) && m.ours.as_ref().is_some_and(|a| a.cpl == 0)
+}
+
+/// SS, RFLAGS and CS that an IRET's slot has pushed: its last three immediates.
+fn pushed(image: &Image, iret: u64) -> Option<(u16, u16)> {
+    const SLOT: u64 = 128;
+    let mut at = iret & !(SLOT - 1);
+    let mut immediates = Vec::new();
+    while at < iret {
+        let insn = instruction(image, at)?;
+        if insn.mnemonic() == Mnemonic::Push && insn.op0_kind() != OpKind::Register {
+            immediates.push(insn.immediate(0));
+        }
+        at = insn.next_ip();
+    }
+    let &[.., ss, _, cs] = immediates.as_slice() else {
+        return None;
+    };
+    Some((ss as u16, cs as u16))
 }
 
 /// The peer goes on with a null SS that has another RPL than its CPL.
@@ -231,10 +351,12 @@ fn iret_null_ss(m: &Mismatch, image: &Image) -> bool {
         .as_ref()
         .zip(m.peer.as_ref())
         .is_some_and(|(ours, peer)| {
-            ours.vector == 13
-                && ours.error_code == 0
-                && peer.ss & !3 == 0
-                && peer.ss & 3 != u16::from(peer.cpl)
+            // What the slot pushed; or, off a stack anywhere, what the peer has.
+            let (ss, cs) = pushed(image, ours.rip).unwrap_or((peer.ss, peer.cs));
+            (ours.vector, ours.error_code, ours.cpl) == (13, 0, 0)
+                && peer.rip != ours.rip
+                && ss & !3 == 0
+                && (cs & 3 == 0 && ss & 3 != 0)
                 && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretq)
         })
 }
@@ -262,24 +384,37 @@ fn mov_ss_null(m: &Mismatch, image: &Image) -> bool {
         .as_ref()
         .zip(m.peer.as_ref())
         .is_some_and(|(ours, peer)| {
+            let selector = ours.gpr[RAX] as u16;
             (ours.vector, ours.error_code) == (13, 0)
-                && peer.ss & !3 == 0
-                && peer.ss & 3 != u16::from(peer.cpl)
+                && peer.rip != ours.rip
+                && ours.cpl != 3
+                && selector & !3 == 0
+                && selector & 3 != u16::from(ours.cpl)
                 && instruction(image, ours.rip).is_some_and(|i| {
-                    i.op0_register() == Register::SS && i.mnemonic() == Mnemonic::Mov
+                    i.op0_register() == Register::SS
+                        && i.op1_register() == Register::EAX
+                        && i.mnemonic() == Mnemonic::Mov
                 })
         })
 }
 
-/// The peer's pushes of the frame of the event before are refused as the supervisor's.
-fn push_class(m: &Mismatch, _: &Image) -> bool {
-    m.peer
+/// The pushes of the frame of the event before, at CPL 3, are refused on one side alone: the
+/// peer's as the supervisor's, ours as the user's.
+fn push_class(m: &Mismatch, image: &Image) -> bool {
+    m.ours
         .as_ref()
+        .zip(m.peer.as_ref())
         .zip(m.before.as_ref())
-        .is_some_and(|(peer, before)| {
-            let refused = peer.vector == 14 && peer.error_code == 3;
-            let doubled = peer.vector == 8 && before.vector == 14;
-            (refused || doubled) && before.cpl == 3 && (peer.rip, peer.cpl) == (before.rip, 3)
+        .is_some_and(|((ours, peer), before)| {
+            let refused = |a: &Attempt, code: u32| {
+                let fault = a.vector == 14 && a.error_code == code;
+                let doubled = a.vector == 8 && before.vector == 14;
+                (fault || doubled) && before.cpl == 3 && (a.rip, a.cpl) == (before.rip, 3)
+            };
+            let handler = format!("stub_{}", before.vector);
+            let entered = image.resolve(&handler).is_ok_and(|at| at.0 == peer.rip);
+            (refused(peer, 3) && ours.rip != before.rip)
+                || (refused(ours, 7) && entered && peer.cpl == 3)
         })
 }
 
@@ -325,7 +460,6 @@ fn mov_ss_step(m: &Mismatch, image: &Image) -> bool {
 
 /// Our own: the engine's CMPXCHG of a doubleword clears RAX's upper half when it should not.
 fn cmpxchg32(m: &Mismatch, _: &Image) -> bool {
-    const RAX: usize = 0;
     const LOW: u64 = 0xffff_ffff;
     places(m).is_some_and(|(ours, peer)| {
         let mut same = peer.clone();
@@ -345,19 +479,21 @@ fn iret_rip(m: &Mismatch, image: &Image) -> bool {
     returns_with(m, image, Mnemonic::Iretq)
 }
 
-/// At CPL 3 one side's page fault is the user's and the other's, if there is one, is not.
+/// A pop of an IRET at CPL 3 is refused: ours as the user's, or the peer's as the supervisor's.
 fn iret_privilege(m: &Mismatch, image: &Image) -> bool {
+    const W: u32 = 2;
     const U: u32 = 4;
-    let iret = |a: &Attempt| {
-        a.cpl == 3
-            && instruction(image, a.rip)
-                .is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Iretq | Mnemonic::Iretd))
+    let pop = |a: &Option<Attempt>, user: bool| {
+        a.as_ref().is_some_and(|a| {
+            a.vector == 14
+                && a.cpl == 3
+                && a.error_code & (U | W) == if user { U } else { 0 }
+                && a.cr2.is_some_and(|at| at.wrapping_sub(a.gpr[RSP]) < 5 * 8)
+                && instruction(image, a.rip)
+                    .is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Iretq | Mnemonic::Iretd))
+        })
     };
-    let fault = |a: &Option<Attempt>, user: bool| {
-        a.as_ref()
-            .is_some_and(|a| a.vector == 14 && (a.error_code & U != 0) == user && iret(a))
-    };
-    fault(&m.ours, true) || fault(&m.peer, false)
+    pop(&m.ours, true) || pop(&m.peer, false)
 }
 
 /// The peer is at an address that is not canonical and that only a gate has.
@@ -365,14 +501,51 @@ fn gate_offset(m: &Mismatch, image: &Image) -> bool {
     m.peer.as_ref().is_some_and(|peer| {
         let low = peer.rip & 0xffff_ffff;
         peer.vector == 13 && peer.rip >> 32 == 0x8000 && image.segment_at(VirtAddr(low)).is_some()
-    }) && m
-        .ours
+    }) && match &m.ours {
+        Some(ours) => matches!(ours.vector, 8 | 13),
+        // #DF's own gate: a shutdown.
+        None => m.before.as_ref().is_some_and(|b| b.vector == 8),
+    } || gate_offset_first(m, image)
+}
+
+/// The peer's pushes are refused before it looks at the offset, which the machine refuses.
+fn gate_offset_first(m: &Mismatch, image: &Image) -> bool {
+    m.ours
         .as_ref()
-        .is_some_and(|ours| matches!(ours.vector, 8 | 13))
+        .zip(m.peer.as_ref())
+        .zip(m.before.as_ref())
+        .is_some_and(|((ours, peer), before)| {
+            matches!((ours.vector, ours.error_code), (8, 0) | (13, 0 | 1))
+                && matches!(peer.vector, 8 | 12 | 14)
+                && ours.rip == before.rip
+                && peer.rip == before.rip
+                && gate_high(image, m.case, before.vector).is_some_and(|high| high != 0)
+        })
+}
+
+/// Bits 63:32 of the offset in a gate that a case sets.
+fn gate_high(image: &Image, case: u64, vector: u8) -> Option<u64> {
+    // CASE_GATES of the skeleton.
+    const GATES: u64 = 200 + 8 * 16;
+    let mut at = image.resolve(&format!("case_{case}")).ok()?.0 + GATES;
+    let segment = image.segment_at(VirtAddr(at))?;
+    let quad = |at: u64| {
+        let from = usize::try_from(at - segment.vaddr.0).ok()?;
+        let bytes = segment.data.get(from..from + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    loop {
+        match quad(at)? {
+            u64::MAX => return None,
+            offset if offset == 16 * u64::from(vector) => return quad(at + 16),
+            _ => at += 24,
+        }
+    }
 }
 
 fn syscall_flags(m: &Mismatch, image: &Image) -> bool {
-    const STATUS: u64 = 0x8d5;
+    /// And DF.
+    const STATUS: u64 = 0xcd5;
     places(m).is_some_and(|(ours, peer)| {
         let same = Attempt {
             rflags: ours.rflags,

@@ -278,9 +278,10 @@ fn general_protection(r: &mut Random, place: Place) -> String {
             "mov rax, dr7",
             "wbinvd",
             "clts",
-            "in al, 0x60",
+            "in al, 0xe0",
             "out 0x80, al",
-            "rep insb",
+            "mov edx, 0xe0
+rep insb",
             "swapgs",
             "lidt [rsi]",
             "lgdt [rsi]",

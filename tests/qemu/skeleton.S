@@ -364,8 +364,11 @@ handler:
     mov  r11d, KERNEL_DS                # on an IST stack the peer has made it null
     mov  ss, r11d
     mov  r8, rsp
-    cmp  qword ptr [rsp + 8], 0x10000   # with an error code RIP is there, and above
+    mov  r11, [rsp + 8]                 # CS; with an error code RIP, which is 0 or above 0xffff
+    dec  r11
+    cmp  r11, 0xffff
     jb   .Lno_error_code
+    mov  qword ptr [rsp], 0             # or it would be in the sums, where the peer's is another
     add  r8, 8
 .Lno_error_code:
     mov  r11, [r8 + 16]                 # RFLAGS: RF alone, and the rest
@@ -373,16 +376,21 @@ handler:
     and  r11d, 0x10000
     and  r12, ~0x10000
     mov  [r8 + 16], r12                 # or RF would be in the sums
-    inc  qword ptr [events]
-    cmp  qword ptr [events], MOST_EVENTS
-    ja   end_case
     mov  r13, [r8]                      # RIP, and selectors above it
     mov  r14, [r8 + 8]
     shl  r14, 48
     xor  r13, r14
     mov  r14, [r8 + 32]
+    test r14, r14
+    jnz  .Lnot_null
+    mov  qword ptr [r8 + 32], KERNEL_DS # the peer has more null ones
+.Lnot_null:
+handler_cleaned:                        # from here on nothing in the frame is the peer's own
     shl  r14, 32
     xor  r13, r14
+    inc  qword ptr [events]
+    cmp  qword ptr [events], MOST_EVENTS
+    ja   end_case
     mov  r14, [r8 + 24]                 # RSP
     mov  r15, rsp
     inc  qword ptr [nested]

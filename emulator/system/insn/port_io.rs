@@ -100,36 +100,37 @@ pub enum Iteration {
     More,
 }
 
-/// INS: one iteration.
+/// INS: one iteration. A count of 0 needs the right to the port all the same: I/O-sensitive
+/// instructions are refused as such (SDM vol. 1, 19.5.1), which hardware does before it looks at rCX.
 ///
 /// # Errors
 /// As [`port_in`]; faults of the destination, before the port is read.
 pub fn ins(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<Iteration, Trap> {
     let (at, mask) = string_operand(&cpu.regs, insn, 0).ok_or_else(Exception::ud)?;
-    if count(&cpu.regs, insn, mask) == Some(0) {
-        return Ok(Iteration::Done);
-    }
     let size = insn.memory_size().size().min(4);
     let port = port_operand(&cpu.regs, insn, 1);
     require_ports(cpu, bus, port, size as u8)?;
+    if count(&cpu.regs, insn, mask) == Some(0) {
+        return Ok(Iteration::Done);
+    }
     probe(cpu, bus, &at, size as u64, AccessKind::Write)?;
     let value = bus.port_read(port, size as u8);
     store(cpu, bus, &at, &value.to_le_bytes()[..size])?;
     Ok(advance(cpu, insn, gpr::RDI, mask, size as u64))
 }
 
-/// OUTS: one iteration.
+/// OUTS: one iteration. A count of 0: as for [`ins`].
 ///
 /// # Errors
 /// As [`port_in`]; faults of the source.
 pub fn outs(cpu: &mut Cpu, bus: &mut dyn Bus, insn: &Instruction) -> Result<Iteration, Trap> {
     let (at, mask) = string_operand(&cpu.regs, insn, 1).ok_or_else(Exception::ud)?;
-    if count(&cpu.regs, insn, mask) == Some(0) {
-        return Ok(Iteration::Done);
-    }
     let size = insn.memory_size().size().min(4);
     let port = port_operand(&cpu.regs, insn, 0);
     require_ports(cpu, bus, port, size as u8)?;
+    if count(&cpu.regs, insn, mask) == Some(0) {
+        return Ok(Iteration::Done);
+    }
     let value = load_value(cpu, bus, &at, size)?;
     bus.port_write(port, size as u8, value as u32);
     Ok(advance(cpu, insn, gpr::RSI, mask, size as u64))

@@ -244,3 +244,27 @@ after: nop
     movabs rax, 0x1122334400000006
 here: cmpxchg [page_a], ecx
     expect PF, ec=2, cr2=page_a, rax=0x1122334400000006
+#= E26 REP INSB at CPL 3 with RCX = 0 and no right to the port
+#: source SDM vol. 1, "I/O Privilege Level": I/O-sensitive instructions; vol. 2, INS: #GP(0)
+    in_user
+    xor  ecx, ecx
+    xor  edi, edi
+here: rep insb
+    expect_user GP, ec=0, rcx=0
+
+#= E27 REP OUTSB at CPL 3 with RCX = 0 and no right to the port
+#: source SDM vol. 1, "I/O Privilege Level": I/O-sensitive instructions; vol. 2, OUTS: #GP(0)
+    in_user
+    xor  ecx, ecx
+    xor  esi, esi
+here: rep outsb
+    expect_user GP, ec=0, rcx=0
+
+#= E28 REP INSB with RCX = 0 where the port may be used does nothing
+#: source SDM vol. 2, REP: no iteration
+    in_user 0x3002
+    xor  ecx, ecx
+    xor  edi, edi
+here: rep insb
+after: nop
+    reaches after, cs=USER_CS, rflags=0x3002, rsp=user_stack_top, ss=USER_DS, rcx=0, rdi=0
