@@ -93,9 +93,9 @@ impl Block {
             insns.push((offset, writes));
             let at = start.wrapping_add(u64::from(offset));
             let class = if insn.code() == Code::INVALID {
-                // Cut short: Unicorn has seen enough to refuse it, or takes XOP for POP.
+                // Cut short: Unicorn has seen enough to refuse it, or takes it for another.
                 ends_invalid = decoder.last_error() == DecoderError::InvalidInstruction
-                    || is_pop_group(&bytes[usize::from(offset)..]);
+                    || is_extended(&bytes[usize::from(offset)..]);
                 ends_invalid.then_some(Class::Undefined)
             } else {
                 classify(&insn)
@@ -202,10 +202,12 @@ impl Block {
     }
 }
 
-/// Whether the opcode after the prefixes is 8F: POP, or what begins an XOP prefix.
-fn is_pop_group(bytes: &[u8]) -> bool {
+/// Whether what follows the prefixes is or may be an XOP, VEX or EVEX prefix. Unicorn takes XOP for POP,
+/// and runs legacy instructions behind VEX (C5 00 30 is its WRMSR).
+fn is_extended(bytes: &[u8]) -> bool {
     let prefix = |byte: u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
-    bytes.iter().find(|&&byte| !prefix(byte)) == Some(&0x8f)
+    let opcode = bytes.iter().find(|&&byte| !prefix(byte));
+    matches!(opcode, Some(0x62 | 0x8f | 0xc4 | 0xc5))
 }
 
 const FAST: usize = 4096;

@@ -63,7 +63,7 @@ impl Engine {
             && let Some(insn) = last.filter(|i| i.next_ip() != rip)
             && is_undone(&insn)
         {
-            s.trace_block(insn.ip());
+            s.trace_block(Some(insn.ip()));
             self.undo_branch(regs, &insn);
             return Some(Exit {
                 cause: Cause::NonCanonicalTarget(insn),
@@ -80,7 +80,7 @@ impl Engine {
             // One run makes fewer than 2^32 iterations, and ECX may be what counts.
             rep_iterations = count.wrapping_sub(regs.gpr[gpr::RCX]) & 0xffff_ffff;
         } else {
-            s.trace_block(!0);
+            s.trace_block(None);
         }
         if s.stepping
             && s.icount >= s.limit

@@ -264,3 +264,22 @@ fn bound_is_a_fault_in_compatibility_mode() {
         }
     }
 }
+
+#[test]
+fn vex_before_an_opcode_it_does_not_have_is_no_legacy_instruction() {
+    // VEX.128.0F 30, VEX.128.0F 31 and 32, all with three bytes: WRMSR, RDTSC and RDMSR have no VEX form
+    // (SDM vol. 2, 2.3.6 and table A-3), so that these are #UD, a single step among blocks or not.
+    for opcode in [0x30, 0x31, 0x32] {
+        let mut bench = Bench::new(&[]);
+        for step in [false, true] {
+            place(&mut bench, &[0xc5, 0, opcode]);
+            let exit = if step {
+                bench.step()
+            } else {
+                bench.run(u64::MAX)
+            };
+            assert!(matches!(exit.cause, Cause::Invalid), "{exit:?}");
+            assert_eq!(bench.regs.rip, CODE);
+        }
+    }
+}

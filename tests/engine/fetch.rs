@@ -6,7 +6,7 @@
 
 use crate::support::{Bench, CODE, PAGE, data};
 use iretrace::arch::AccessKind;
-use iretrace::engine::{Cause, Guard};
+use iretrace::engine::{Cause, Guard, RunOptions};
 
 const NEXT: u64 = CODE + PAGE;
 
@@ -216,4 +216,25 @@ fn a_direct_call_past_the_canonical_end_pushes_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn an_instruction_that_begins_with_the_last_address_is_told() {
+    // Linear addresses wrap (SDM vol. 3, 3.3.7.1: canonical on both sides of 0): nop at the last
+    // one; nop, hlt from 0 on.
+    let top = 0u64.wrapping_sub(PAGE);
+    let mut bench = Bench::at(!0 % PAGE + CODE, &[0x90]);
+    bench.write(0, &[0x90, 0xf4]);
+    bench.pages.moved.insert(top, CODE);
+    bench.regs.rip = !0;
+    for rip in [0, 1] {
+        let exit = bench.with(RunOptions {
+            step: true,
+            trace: true,
+            ..RunOptions::default()
+        });
+        assert!(matches!(exit.cause, Cause::Stepped), "{exit:?}");
+        assert_eq!(bench.regs.rip, rip);
+    }
+    assert_eq!(bench.pages.instructions, [(!0, 0), (0, 1)]);
 }

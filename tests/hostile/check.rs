@@ -119,7 +119,12 @@ fn same(a: &End, b: &End, what: &str) -> Result<(), String> {
         return Err(format!("{what}: NMI or HLT state"));
     }
     if let Some(at) = a.ram.iter().zip(&b.ram).position(|(a, b)| a != b) {
-        return Err(format!("{what}: RAM differs at {at:#x}"));
+        let bytes = |end: &End| format!("{:02x?}", &end.ram[at..(at + 8).min(end.ram.len())]);
+        return Err(format!(
+            "{what}: RAM differs at {at:#x}: {} and {}",
+            bytes(a),
+            bytes(b)
+        ));
     }
     if (a.told.others, a.told.other_hash) != (b.told.others, b.told.other_hash) {
         return Err(format!(

@@ -74,7 +74,7 @@ fn saved_guests() {
     }
 }
 
-/// Runs the guest in the file that `HOSTILE_REPLAY` names, and says where its runs part.
+/// Runs the guest in the file that `HOSTILE_REPLAY` names, and says where its runs part, in events and in state.
 #[test]
 #[ignore = "needs a saved guest"]
 fn replay() {
@@ -94,6 +94,22 @@ fn replay() {
     if let Err(what) = check(&guest) {
         let ways = [How::Stepped, How::Accesses, How::Quiet, How::Traced];
         let part = ways.iter().find_map(|how| first_difference(&guest, *how));
-        panic!("{what}\n{}", part.unwrap_or_default());
+        println!("{what}\n{}", part.unwrap_or_default());
+        let (mut good, mut bad) = (0, guest.max_insns);
+        while bad - good > 1 {
+            let max_insns = good.midpoint(bad);
+            match check(&Guest {
+                max_insns,
+                ..guest.clone()
+            }) {
+                Ok(()) => good = max_insns,
+                Err(_) => bad = max_insns,
+            }
+        }
+        let max_insns = bad;
+        let short = Guest { max_insns, ..guest };
+        let last = check::run(&short, How::Traced, 1 << 20).first;
+        println!("{}", last[last.len().saturating_sub(40)..].join("\n"));
+        panic!("after {bad} instructions: {:?}", check(&short));
     }
 }

@@ -86,7 +86,7 @@ impl HookState {
             self.begin = (start, self.icount);
         }
         if self.trace {
-            self.trace_block(!0);
+            self.trace_block(None);
         }
         if let Some(halt) = self.watched(start, size, index) {
             self.current = NONE;

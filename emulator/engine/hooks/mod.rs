@@ -266,14 +266,14 @@ impl HookState {
             .get(self.current)
             .and_then(|b| b.counted_before(rip).map(|done| u64::from(b.weight - done)));
         if let Some(excess) = done {
-            self.trace_block(rip);
+            self.trace_block(Some(rip));
             self.icount -= excess;
         }
         self.current = NONE;
     }
 
     /// Reports the current block's instructions, all of them or those before `rip`.
-    pub(super) fn trace_block(&mut self, rip: u64) {
+    pub(super) fn trace_block(&mut self, rip: Option<u64>) {
         if !self.trace {
             return;
         }
@@ -288,7 +288,7 @@ impl HookState {
                 .get(n + 1)
                 .map_or(block.bytes.len(), |i| i.0.into());
             let bytes = &block.bytes[usize::from(*offset)..end];
-            if at == rip {
+            if Some(at) == rip {
                 break;
             }
             // SAFETY: as in `source`.

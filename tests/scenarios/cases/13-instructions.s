@@ -244,6 +244,7 @@ after: nop
     movabs rax, 0x1122334400000006
 here: cmpxchg [page_a], ecx
     expect PF, ec=2, cr2=page_a, rax=0x1122334400000006
+
 #= E26 REP INSB at CPL 3 with RCX = 0 and no right to the port
 #: source SDM vol. 1, "I/O Privilege Level": I/O-sensitive instructions; vol. 2, INS: #GP(0)
     in_user
