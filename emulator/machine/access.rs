@@ -80,10 +80,16 @@ impl Machine {
                 }
             }
         }
+        // Also for a single step, which is refused in its turn if the engine sees another address than
+        // the rules do.
+        let stop = self.refused_again();
+        if stop.is_some() {
+            return stop;
+        }
         match device {
             Some((a, phys)) => self.device_access(insn, a, phys, accesses, hits),
             None if armed => self.watched_access(hits),
-            None => self.refused_again(),
+            None => None,
         }
     }
 
