@@ -35,6 +35,7 @@ const ROWS: &[(&str, Then, Explains)] = &[
     ("rmw-order", Then::GoOn, rmw_order),
     ("fault-flags", Then::Apart, fault_flags),
     ("iretd-sp", Then::Apart, iretd_sp),
+    ("cr0-pe", Then::Apart, cr0_pe),
     ("mov-ss-again", Then::Apart, mov_ss_again),
     ("ss-vector", Then::Apart, ss_vector),
     ("branch-commits", Then::Apart, branch_commits),
@@ -68,6 +69,21 @@ fn frame_stays(rip: u64, image: &Image) -> bool {
     let at = |name: &str| image.resolve(name).map_or(0, |a| a.0);
     let within = |from: &str, to: &str| (at(from)..at(to)).contains(&rip);
     within("handler", "handler_cleaned") || within("stub_0", "stub_67")
+}
+
+/// Whether the peer has left the lower 8 bytes of a store of 16 behind, whose upper ones the second
+/// page refused.
+fn half_stored(a: &Attempt, image: &Image) -> bool {
+    const W: u32 = 2;
+    const RDI: usize = 7;
+    (a.vector, a.error_code & W) == (14, W)
+        && a.cr2 == Some((a.gpr[RDI] | 0xfff).wrapping_add(1))
+        && (0xff1..=0xff8).contains(&(a.gpr[RDI] & 0xfff))
+        && instruction(image, a.rip).is_some_and(|i| {
+            i.mnemonic() == Mnemonic::Movups
+                && i.op0_kind() == OpKind::Memory
+                && i.memory_base() == Register::RDI
+        })
 }
 
 /// Whether all that differs is what is left in memory at the end of a case.
@@ -123,6 +139,9 @@ pub fn explain(
     if kept && sums(m) && rows.iter().any(|row| IN_FRAMES.contains(row)) {
         return Some(("frame-values", Then::Apart));
     }
+    if sums(m) && earlier.iter().any(|a| half_stored(a, image)) {
+        return Some(("wide-store", Then::Apart));
+    }
     ROWS.iter()
         .find(|(_, _, explains)| explains(m, image))
         .map(|(name, then, _)| (*name, *then))
@@ -139,7 +158,7 @@ pub fn listed() -> Vec<&'static str> {
 /// The names that the code knows.
 pub fn known() -> Vec<&'static str> {
     let mut all: Vec<_> = ROWS.iter().map(|r| r.0).collect();
-    all.extend(["rf", "ss-null", "frame-values"]);
+    all.extend(["rf", "ss-null", "frame-values", "wide-store"]);
     all
 }
 
@@ -251,6 +270,20 @@ fn iretd_sp(m: &Mismatch, image: &Image) -> bool {
                 && (peer.vector, peer.cr2) == (14, Some(peer.gpr[RSP] & 0xffff))
                 && instruction(image, peer.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
         })
+}
+
+/// MOV to CR0 of a value with PG and without PE.
+fn cr0_pe(m: &Mismatch, image: &Image) -> bool {
+    const PG: u64 = 1 << 31;
+    const PE: u64 = 1;
+    m.ours.as_ref().is_some_and(|ours| {
+        (ours.vector, ours.error_code, ours.cpl) == (13, 0, 0)
+            && m.peer.as_ref().is_none_or(|peer| peer.rip != ours.rip)
+            && instruction(image, ours.rip).is_some_and(|i| {
+                (i.op0_register(), i.op1_register()) == (Register::CR0, Register::RAX)
+            })
+            && ours.gpr[RAX] & (PG | PE) == PG
+    })
 }
 
 /// A single-step trap after the second of two MOV SS, which the peer holds too.

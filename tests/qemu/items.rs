@@ -364,7 +364,7 @@ fn nmi(_: &mut Random, _: Place) -> String {
     "mov edi, APIC + 0x300\nmov dword ptr [rdi], 0x4400\nnop\nmov ecx, 4\nmov edx, 5".to_owned()
 }
 
-/// Changes a page-table entry, and invalidates it.
+/// Changes a page-table entry, and invalidates it. (A and D, which may differ, show in the flags.)
 fn mapping(r: &mut Random, _: Place) -> String {
     let page = r.below(ANY_PAGES);
     let entry = match r.below(5) {
@@ -376,7 +376,7 @@ fn mapping(r: &mut Random, _: Place) -> String {
     };
     let at = TEST + page * 4096;
     format!(
-        "mov edi, offset test_pt + {}\n{entry}\ninvlpg [{at:#x}]",
+        "mov edi, offset test_pt + {}\n{entry}\ninvlpg [{at:#x}]\ntest edi, edi",
         page * 8
     )
 }
