@@ -222,7 +222,7 @@ pub fn instruction() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::proptest_config())]
 
     /// `icount` and every register agree with single steps, on random code that also writes over
     /// itself, whatever the place in the page.

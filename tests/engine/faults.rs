@@ -139,7 +139,7 @@ impl Rig {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::proptest_config())]
 
     /// Random code over random pages that are absent or read-only, mapped as it asks for them:
     /// every stop, every register and all of RAM agree with single steps, beside hooks of somebody else, too.

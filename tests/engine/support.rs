@@ -138,3 +138,22 @@ pub fn data(exit: &Exit) -> (u64, iretrace::arch::AccessKind) {
         _ => panic!("no data access was refused: {exit:?}"),
     }
 }
+
+/// 150 cases of one fixed seed, the same in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` change that.
+pub fn proptest_config() -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
+    let given = Config::default();
+    Config {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() {
+            given.cases
+        } else {
+            150
+        },
+        failure_persistence: None,
+        rng_seed: match given.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(0x1e7),
+            fixed => fixed,
+        },
+        ..given
+    }
+}
