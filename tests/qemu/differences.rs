@@ -57,7 +57,6 @@ const ROWS: &[(&str, Then, Explains)] = &[
     ("canonical-end", Then::Apart, canonical_end),
     ("cmps-order", Then::GoOn, cmps_order),
     ("accessed", Then::GoOn, accessed),
-    ("cmpxchg32", Then::Apart, cmpxchg32),
 ];
 
 /// Rows of which frames keep a trace, and so the memory below a stack in the test pages.
@@ -489,16 +488,6 @@ fn mov_ss_step(m: &Mismatch, image: &Image) -> bool {
                 && before.rflags & TF != 0
                 && image.resolve(&handler).is_ok_and(|at| at.0 == ours.rip)
         })
-}
-
-/// Our own: the engine's CMPXCHG of a doubleword clears RAX's upper half when it should not.
-fn cmpxchg32(m: &Mismatch, _: &Image) -> bool {
-    const LOW: u64 = 0xffff_ffff;
-    places(m).is_some_and(|(ours, peer)| {
-        let mut same = peer.clone();
-        same.gpr[RAX] = ours.gpr[RAX];
-        same == *ours && (peer.gpr[RAX] ^ ours.gpr[RAX]) & LOW == 0 && peer.gpr[RAX] > LOW
-    })
 }
 
 fn xsetbv(m: &Mismatch, image: &Image) -> bool {
