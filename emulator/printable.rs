@@ -10,12 +10,19 @@ pub fn printable(text: &str, longest: usize) -> String {
             out.push('…');
             break;
         }
-        let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || direction || matches!(c, '\u{2028}' | '\u{2029}') {
+        if is_harmful(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
+}
+
+/// Whether a terminal could take `c` for something else than a character to show: control
+/// characters, and marks that reorder what is around them.
+#[must_use]
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::WIDTH;
 use super::palette::{Palette, Tone};
 use crate::arch::{Vector, VirtAddr};
+use crate::printable::is_harmful;
 use crate::trace::event::{Boundary, DeliveryId};
 use crate::trace::header::Header;
 use crate::trace::number::{push_dec, push_hex};
@@ -81,13 +82,6 @@ impl<'s> Names<'s> {
             line: symbols.line(at).map(|line| Shown::new(&harmless(&line))),
         })
     }
-}
-
-/// Whether a terminal could take `c` for something else than a character to show: control
-/// characters, and marks that reorder what is around them.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `s` with harmful characters written as `\x1b` or `\u{202e}`.
