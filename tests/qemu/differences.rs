@@ -161,9 +161,13 @@ pub fn known() -> Vec<&'static str> {
     all
 }
 
+fn both(m: &Mismatch) -> Option<(&Attempt, &Attempt)> {
+    m.ours.as_ref().zip(m.peer.as_ref())
+}
+
 /// Both sides, if they are there and equal but for vector and error code.
 fn sides(m: &Mismatch) -> Option<(&Attempt, &Attempt)> {
-    let (ours, peer) = (m.ours.as_ref()?, m.peer.as_ref()?);
+    let (ours, peer) = both(m)?;
     let same = Attempt {
         vector: ours.vector,
         error_code: ours.error_code,
@@ -210,22 +214,19 @@ fn rmw_read(m: &Mismatch, image: &Image) -> bool {
 /// read on, and refuses the second.
 fn rmw_order(m: &Mismatch, image: &Image) -> bool {
     const W: u32 = 2;
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            let same = Attempt {
-                error_code: ours.error_code,
-                cr2: ours.cr2,
-                ..peer.clone()
-            };
-            ours.vector == 14
-                && same == *ours
-                && ours.error_code & (W | 1) == W | 1
-                && peer.error_code & W == 0
-                && peer.cr2 == ours.cr2.map(|at| (at | 0xfff).wrapping_add(1))
-                && instruction(image, ours.rip).is_some_and(|i| writes_what_it_reads(&i))
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        let same = Attempt {
+            error_code: ours.error_code,
+            cr2: ours.cr2,
+            ..peer.clone()
+        };
+        ours.vector == 14
+            && same == *ours
+            && ours.error_code & (W | 1) == W | 1
+            && peer.error_code & W == 0
+            && peer.cr2 == ours.cr2.map(|at| (at | 0xfff).wrapping_add(1))
+            && instruction(image, ours.rip).is_some_and(|i| writes_what_it_reads(&i))
+    })
 }
 
 fn ours_rip(m: &Mismatch) -> u64 {
@@ -260,15 +261,12 @@ fn fault_flags(m: &Mismatch, image: &Image) -> bool {
 
 /// IRETD while SS is null: the peer's stack is 64 KiB.
 fn iretd_sp(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            ours.rip == peer.rip
-                && peer.ss & !3 == 0
-                && (peer.vector, peer.cr2) == (14, Some(peer.gpr[RSP] & 0xffff))
-                && instruction(image, peer.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        ours.rip == peer.rip
+            && peer.ss & !3 == 0
+            && (peer.vector, peer.cr2) == (14, Some(peer.gpr[RSP] & 0xffff))
+            && instruction(image, peer.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
+    })
 }
 
 /// MOV to CR0 of a value with PG and without PE.
@@ -287,23 +285,18 @@ fn cr0_pe(m: &Mismatch, image: &Image) -> bool {
 
 /// A single-step trap after the second of two MOV SS, which the peer holds too.
 fn mov_ss_again(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            // Each is two bytes long.
-            let mov_ss = |back| {
-                instruction(image, ours.rip.wrapping_sub(back)).is_some_and(|i| {
-                    i.len() == 2
-                        && i.op0_register() == Register::SS
-                        && i.mnemonic() == Mnemonic::Mov
-                })
-            };
-            (ours.vector, peer.vector) == (1, 1)
-                && mov_ss(2)
-                && mov_ss(4)
-                && instruction(image, ours.rip).is_some_and(|i| i.next_ip() == peer.rip)
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        // Each is two bytes long.
+        let mov_ss = |back| {
+            instruction(image, ours.rip.wrapping_sub(back)).is_some_and(|i| {
+                i.len() == 2 && i.op0_register() == Register::SS && i.mnemonic() == Mnemonic::Mov
+            })
+        };
+        (ours.vector, peer.vector) == (1, 1)
+            && mov_ss(2)
+            && mov_ss(4)
+            && instruction(image, ours.rip).is_some_and(|i| i.next_ip() == peer.rip)
+    })
 }
 
 fn ss_vector(m: &Mismatch, _: &Image) -> bool {
@@ -314,7 +307,7 @@ fn ss_vector(m: &Mismatch, _: &Image) -> bool {
 
 /// Both sides, if what they tell is the same event at two places.
 fn places(m: &Mismatch) -> Option<(&Attempt, &Attempt)> {
-    let (ours, peer) = (m.ours.as_ref()?, m.peer.as_ref()?);
+    let (ours, peer) = both(m)?;
     let same = (ours.vector, ours.error_code) == (peer.vector, peer.error_code);
     same.then_some((ours, peer))
 }
@@ -324,35 +317,27 @@ const fn canonical(at: u64) -> bool {
 }
 
 fn branch_commits(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            (ours.vector, ours.error_code) == (13, 0)
-                && ours.cpl == peer.cpl
-                && !canonical(peer.rip)
-                && instruction(image, ours.rip).is_none_or(|i| {
-                    matches!(
-                        i.flow_control(),
-                        FlowControl::IndirectBranch
-                            | FlowControl::IndirectCall
-                            | FlowControl::Return
-                    ) && !matches!(i.mnemonic(), Mnemonic::Iretq | Mnemonic::Sysretq)
-                })
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        (ours.vector, ours.error_code) == (13, 0)
+            && ours.cpl == peer.cpl
+            && !canonical(peer.rip)
+            && instruction(image, ours.rip).is_none_or(|i| {
+                matches!(
+                    i.flow_control(),
+                    FlowControl::IndirectBranch | FlowControl::IndirectCall | FlowControl::Return
+                ) && !matches!(i.mnemonic(), Mnemonic::Iretq | Mnemonic::Sysretq)
+            })
+    })
 }
 
 /// The peer is where an instruction of the machine's #GP(0) leads, and may have trapped there.
 fn returns_with(m: &Mismatch, image: &Image, mnemonic: Mnemonic) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            (ours.vector, ours.error_code) == (13, 0)
-                && matches!(peer.vector, 1 | 2 | 13)
-                && !canonical(peer.rip)
-                && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == mnemonic)
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        (ours.vector, ours.error_code) == (13, 0)
+            && matches!(peer.vector, 1 | 2 | 13)
+            && !canonical(peer.rip)
+            && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == mnemonic)
+    })
 }
 
 fn sysret_rcx(m: &Mismatch, image: &Image) -> bool {
@@ -379,18 +364,15 @@ fn pushed(image: &Image, iret: u64) -> Option<(u16, u16)> {
 
 /// The peer goes on with a null SS that has another RPL than its CPL.
 fn iret_null_ss(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            // What the slot pushed; or, off a stack anywhere, what the peer has.
-            let (ss, cs) = pushed(image, ours.rip).unwrap_or((peer.ss, peer.cs));
-            (ours.vector, ours.error_code, ours.cpl) == (13, 0, 0)
-                && peer.rip != ours.rip
-                && ss & !3 == 0
-                && (cs & 3 == 0 && ss & 3 != 0)
-                && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretq)
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        // What the slot pushed; or, off a stack anywhere, what the peer has.
+        let (ss, cs) = pushed(image, ours.rip).unwrap_or((peer.ss, peer.cs));
+        (ours.vector, ours.error_code, ours.cpl) == (13, 0, 0)
+            && peer.rip != ours.rip
+            && ss & !3 == 0
+            && (cs & 3 == 0 && ss & 3 != 0)
+            && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Iretq)
+    })
 }
 
 fn iret_ss_p(m: &Mismatch, image: &Image) -> bool {
@@ -412,30 +394,25 @@ fn iret_l_d(m: &Mismatch, image: &Image) -> bool {
 
 /// MOV SS of a null selector whose RPL is not CPL.
 fn mov_ss_null(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            let selector = ours.gpr[RAX] as u16;
-            (ours.vector, ours.error_code) == (13, 0)
-                && peer.rip != ours.rip
-                && ours.cpl != 3
-                && selector & !3 == 0
-                && selector & 3 != u16::from(ours.cpl)
-                && instruction(image, ours.rip).is_some_and(|i| {
-                    i.op0_register() == Register::SS
-                        && i.op1_register() == Register::EAX
-                        && i.mnemonic() == Mnemonic::Mov
-                })
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        let selector = ours.gpr[RAX] as u16;
+        (ours.vector, ours.error_code) == (13, 0)
+            && peer.rip != ours.rip
+            && ours.cpl != 3
+            && selector & !3 == 0
+            && selector & 3 != u16::from(ours.cpl)
+            && instruction(image, ours.rip).is_some_and(|i| {
+                i.op0_register() == Register::SS
+                    && i.op1_register() == Register::EAX
+                    && i.mnemonic() == Mnemonic::Mov
+            })
+    })
 }
 
 /// The pushes of the frame of the event before, at CPL 3, are refused on one side alone: the
 /// peer's as the supervisor's, ours as the user's.
 fn push_class(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
+    both(m)
         .zip(m.before.as_ref())
         .is_some_and(|((ours, peer), before)| {
             let refused = |a: &Attempt, code: u32| {
@@ -452,28 +429,22 @@ fn push_class(m: &Mismatch, image: &Image) -> bool {
 
 /// The peer's single-step trap comes one instruction after STI's end.
 fn sti_step(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            (ours.vector, peer.vector) == (1, 1)
-                && instruction(image, ours.rip.wrapping_sub(1))
-                    .is_some_and(|i| i.mnemonic() == Mnemonic::Sti)
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        (ours.vector, peer.vector) == (1, 1)
+            && instruction(image, ours.rip.wrapping_sub(1))
+                .is_some_and(|i| i.mnemonic() == Mnemonic::Sti)
+    })
 }
 
 /// The two operands of CMPS raise different exceptions.
 fn cmps_fault(m: &Mismatch, image: &Image) -> bool {
     use Mnemonic::{Cmpsb, Cmpsd, Cmpsq, Cmpsw};
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            ours.rip == peer.rip
-                && matches!((ours.vector, peer.vector), (13, 14) | (14, 13))
-                && instruction(image, ours.rip)
-                    .is_some_and(|i| matches!(i.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq))
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        ours.rip == peer.rip
+            && matches!((ours.vector, peer.vector), (13, 14) | (14, 13))
+            && instruction(image, ours.rip)
+                .is_some_and(|i| matches!(i.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq))
+    })
 }
 
 /// #DB at the entry of the handler of the fault before it, which had TF set.
@@ -532,9 +503,7 @@ fn gate_offset(m: &Mismatch, image: &Image) -> bool {
 
 /// The peer's pushes are refused before it looks at the offset, which the machine refuses.
 fn gate_offset_first(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
+    both(m)
         .zip(m.before.as_ref())
         .is_some_and(|((ours, peer), before)| {
             matches!((ours.vector, ours.error_code), (8, 0) | (13, 0 | 1))
@@ -584,46 +553,37 @@ fn syscall_flags(m: &Mismatch, image: &Image) -> bool {
 }
 
 fn int1(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            ours.software
-                && (ours.vector, peer.vector) == (1, 6)
-                && ours.rip == peer.rip
-                && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Int1)
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        ours.software
+            && (ours.vector, peer.vector) == (1, 6)
+            && ours.rip == peer.rip
+            && instruction(image, ours.rip).is_some_and(|i| i.mnemonic() == Mnemonic::Int1)
+    })
 }
 
 fn canonical_end(m: &Mismatch, _: &Image) -> bool {
     const END: u64 = 1 << 47;
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            matches!(ours.vector, 12 | 13)
-                && peer.vector == 14
-                && ours.rip == peer.rip
-                && peer.cr2.is_some_and(|at| (END - 16..END).contains(&at))
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        matches!(ours.vector, 12 | 13)
+            && peer.vector == 14
+            && ours.rip == peer.rip
+            && peer.cr2.is_some_and(|at| (END - 16..END).contains(&at))
+    })
 }
 
 fn cmps_order(m: &Mismatch, image: &Image) -> bool {
-    m.ours
-        .as_ref()
-        .zip(m.peer.as_ref())
-        .is_some_and(|(ours, peer)| {
-            let same = Attempt {
-                error_code: ours.error_code,
-                cr2: ours.cr2,
-                ..peer.clone()
-            };
-            use Mnemonic::{Cmpsb, Cmpsd, Cmpsq, Cmpsw};
-            ours.vector == 14
-                && same == *ours
-                && instruction(image, ours.rip)
-                    .is_some_and(|i| matches!(i.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq))
-        })
+    both(m).is_some_and(|(ours, peer)| {
+        let same = Attempt {
+            error_code: ours.error_code,
+            cr2: ours.cr2,
+            ..peer.clone()
+        };
+        use Mnemonic::{Cmpsb, Cmpsd, Cmpsq, Cmpsw};
+        ours.vector == 14
+            && same == *ours
+            && instruction(image, ours.rip)
+                .is_some_and(|i| matches!(i.mnemonic(), Cmpsb | Cmpsw | Cmpsd | Cmpsq))
+    })
 }
 
 /// At the end of a case, where RBX tells A (63:48) and D (31:16). A may differ in any way, D where
