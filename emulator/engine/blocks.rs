@@ -2,15 +2,10 @@
 //!
 //! Unicorn announces each block before it runs it, with its address and size only. What we know of
 //! it was decoded once, when it was translated. `icount` grows by a block's weight when it is
-//! announced; where a block is left early (a fault, a stop), the rest is taken off again.
-//!
-//! A store of a block into its own code makes Unicorn leave the block before that store, and
-//! repeat it as a block of one instruction; [`Block::left_before`] recognises that. Branches to
-//! themselves have no weight here and are counted by the code hook.
+//! announced; where a block is left early (a fault, a stop), the rest is taken off again. Branches
+//! to themselves have no weight here and are counted by the code hook.
 
-use iced_x86::{
-    Code, Decoder, DecoderError, DecoderOptions, Instruction, InstructionInfoFactory, OpAccess,
-};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use std::collections::HashMap;
 
 use super::classify::{Class, classify, may_pass};
@@ -51,8 +46,8 @@ pub(super) struct Block {
     /// Physical pages of its first and last byte.
     pub(super) pages: [u64; 2],
     pub(super) bytes: Box<[u8]>,
-    /// Offset of each instruction, and whether it writes memory.
-    pub(super) insns: Box<[(u16, bool)]>,
+    /// Offset of each instruction.
+    pub(super) insns: Box<[u16]>,
     pub(super) specials: Box<[Special]>,
     /// Instructions, less those that are counted by hooks.
     pub(super) weight: u32,
@@ -69,7 +64,6 @@ impl Block {
         bytes: &[u8],
         pages: [u64; 2],
         bitness: u32,
-        info: &mut InstructionInfoFactory,
         stop_at: &dyn Fn(u64) -> bool,
     ) -> Self {
         let mut decoder = Decoder::with_ip(bitness, bytes, start, DecoderOptions::NONE);
@@ -81,16 +75,7 @@ impl Block {
         while decoder.can_decode() {
             let offset = decoder.position() as u16;
             let insn = decoder.decode();
-            let writes = info.info(&insn).used_memory().iter().any(|m| {
-                matches!(
-                    m.access(),
-                    OpAccess::Write
-                        | OpAccess::CondWrite
-                        | OpAccess::ReadWrite
-                        | OpAccess::ReadCondWrite
-                )
-            });
-            insns.push((offset, writes));
+            insns.push(offset);
             let at = start.wrapping_add(u64::from(offset));
             let class = if insn.code() == Code::INVALID {
                 // Cut short: Unicorn has seen enough to refuse it, or takes it for another.
@@ -141,7 +126,7 @@ impl Block {
     /// The number of counted instructions before the one at `rip`; `None` if none starts there.
     pub(super) fn counted_before(&self, rip: u64) -> Option<u32> {
         let offset = u16::try_from(rip.wrapping_sub(self.start)).ok()?;
-        let index = self.insns.binary_search_by_key(&offset, |i| i.0).ok()?;
+        let index = self.insns.binary_search(&offset).ok()?;
         let uncounted = self
             .specials
             .iter()
@@ -152,31 +137,14 @@ impl Block {
 
     /// Whether one of its instructions after the first begins at `rip`.
     pub(super) fn comes_to(&self, rip: u64) -> bool {
-        u16::try_from(rip.wrapping_sub(self.start)).is_ok_and(|offset| {
-            offset != 0 && self.insns.binary_search_by_key(&offset, |i| i.0).is_ok()
-        })
+        u16::try_from(rip.wrapping_sub(self.start))
+            .is_ok_and(|offset| offset != 0 && self.insns.binary_search(&offset).is_ok())
     }
 
     /// The special instruction at `rip`.
     pub(super) fn special_at(&self, rip: u64) -> Option<&Special> {
         let offset = u16::try_from(rip.wrapping_sub(self.start)).ok()?;
         self.specials.iter().find(|s| s.offset == offset)
-    }
-
-    /// Whether a block of one instruction that begins at `rip`, announced right after this one,
-    /// means that this one was left before its instruction at `rip` took effect.
-    ///
-    /// A block that is entered there in the ordinary way has one instruction only if that is this
-    /// block's last one; a memory-writing instruction that ends a block and leads to itself is a
-    /// call, for which the engine stops, or REP, which counts itself.
-    pub(super) fn left_before(&self, rip: u64) -> bool {
-        let Ok(offset) = u16::try_from(rip.wrapping_sub(self.start)) else {
-            return false;
-        };
-        let Ok(index) = self.insns.binary_search_by_key(&offset, |i| i.0) else {
-            return false;
-        };
-        self.insns[index].1
     }
 
     /// Whether it is one REP string instruction.

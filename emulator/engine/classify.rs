@@ -30,8 +30,7 @@ pub enum Guard {
     Alignment,
     /// A store wider than 8 bytes crosses a page: Unicorn would leave half of it behind.
     WideStore,
-    /// A near CALL to a non-canonical address must not push; one to itself cannot be told from its
-    /// repetition after a store into its own code (`Block::left_before`).
+    /// A near CALL to a non-canonical address must not push.
     CallTarget,
     /// A 32-bit CMPXCHG: Unicorn clears RAX 63:32 where the operands are equal, and the upper half
     /// of a destination register where they are not.
@@ -62,10 +61,7 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     match insn.flow_control() {
         FlowControl::IndirectCall => return Some(Class::Guard(Guard::CallTarget)),
-        FlowControl::Call
-            if !VirtAddr(insn.near_branch_target()).is_canonical(false)
-                || insn.near_branch_target() == insn.ip() =>
-        {
+        FlowControl::Call if !VirtAddr(insn.near_branch_target()).is_canonical(false) => {
             return Some(Class::Guard(Guard::CallTarget));
         }
         FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch

@@ -3,14 +3,21 @@
 use iced_x86::{FlowControl, Instruction};
 
 use super::hooks::{At, Halt, NONE};
-use super::run::{Cause, Exit};
+use super::run::Cause;
 use super::{Engine, cpu_image, layout};
 use crate::arch::bits::rflags;
 use crate::arch::state::gpr;
 use crate::arch::{AccessKind, CpuState, VirtAddr};
 
 impl Engine {
-    pub(super) fn finish(&mut self, regs: &mut CpuState, halt: Halt, count: u64) -> Option<Exit> {
+    /// The cause, if it is one for a stop of the engine's, and the iterations made by the REP
+    /// instruction at RIP if it has not retired.
+    pub(super) fn finish(
+        &mut self,
+        regs: &mut CpuState,
+        halt: Halt,
+        count: u64,
+    ) -> (Option<Cause>, u64) {
         let rip = regs.rip;
         let last = self.last_instruction();
         let s = self.state_mut();
@@ -24,7 +31,7 @@ impl Engine {
             }
             | Halt::Disagree { .. }
             | Halt::Undefined { .. }
-            | Halt::CodeChanged
+            | Halt::Unsafe
             | Halt::BeforeBlock
             | Halt::Retranslate { .. }
             | Halt::Exception { vector: 1 } => {}
@@ -36,17 +43,13 @@ impl Engine {
             | Halt::CodeWrite
             | Halt::RepSlice => s.leave_block_at(rip),
         }
-        // A fault of an instruction that a hook had let run on, or a store of its into its block.
+        // A fault of an instruction that a hook had let run on, or a store of its into code.
         if let Some((at, flags)) = s.flags_seen
             && at == rip
             && !matches!(halt, Halt::Exception { vector: 1 })
             && matches!(
                 halt,
-                Halt::Refused { .. }
-                    | Halt::CodeWrite
-                    | Halt::CodeChanged
-                    | Halt::Exception { .. }
-                    | Halt::Invalid
+                Halt::Refused { .. } | Halt::CodeWrite | Halt::Exception { .. } | Halt::Invalid
             )
         {
             regs.rflags = flags & cpu_image::FLAGS | rflags::FIXED;
@@ -65,10 +68,7 @@ impl Engine {
         {
             s.trace_block(Some(insn.ip()));
             self.undo_branch(regs, &insn);
-            return Some(Exit {
-                cause: Cause::NonCanonicalTarget(insn),
-                rep_iterations: 0,
-            });
+            return (Some(Cause::NonCanonicalTarget(insn)), 0);
         }
         // A REP instruction that is still at it has not retired.
         let mut rep_iterations = 0;
@@ -88,6 +88,7 @@ impl Engine {
                 halt,
                 Halt::Undefined { .. }
                     | Halt::Disagree { .. }
+                    | Halt::Unsafe
                     | Halt::Refused {
                         kind: AccessKind::Fetch,
                         ..
@@ -96,10 +97,10 @@ impl Engine {
             && VirtAddr(rip).is_canonical(regs.la57())
         {
             // That is about the next instruction.
-            return None;
+            return (None, rep_iterations);
         }
         let cause = match halt {
-            Halt::BeforeBlock => return None,
+            Halt::BeforeBlock => return (None, rep_iterations),
             Halt::Rep | Halt::At { why: At::Rep, .. } => Cause::BeginRep,
             Halt::At { why: At::Alone, .. } => Cause::StepAlone,
             Halt::At {
@@ -110,7 +111,7 @@ impl Engine {
             Halt::Limit => Cause::Limit,
             Halt::RepSlice => Cause::RepSlice,
             Halt::CodeWrite => Cause::CodeWrite,
-            Halt::CodeChanged => Cause::CodeChanged,
+            Halt::Unsafe => Cause::Unsafe,
             Halt::At {
                 insn,
                 why: At::Intercept,
@@ -146,10 +147,7 @@ impl Engine {
                 start: VirtAddr(start),
             },
         };
-        Some(Exit {
-            cause,
-            rep_iterations,
-        })
+        (Some(cause), rep_iterations)
     }
 
     fn last_instruction(&self) -> Option<Instruction> {

@@ -32,7 +32,9 @@
 
 mod blocks;
 mod classify;
+mod code_frames;
 mod cpu_image;
+mod crash;
 mod debt;
 mod error;
 mod finish;
@@ -46,7 +48,6 @@ mod run;
 mod source;
 mod stale_code;
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::mem::ManuallyDrop;
 
 use unicorn_engine::Unicorn;
@@ -65,9 +66,13 @@ use error::check;
 use hooks::HookState;
 use layout::Blob;
 
-/// Physical address of the page on which an instruction works in place of a device's registers.
-/// It is above every RAM and below 2^52.
+/// Physical address of the pages on which an instruction works in place of others: the first in
+/// place of a device's registers, [`SLOTS`] in place of frames that hold code. They are above every RAM
+/// and below 2^52, and Unicorn looks for no code there.
 const SCRATCH: u64 = 0x000f_0000_0000_0000;
+
+/// Frames that one instruction may write to (a store may lie in two).
+const SLOTS: u64 = 4;
 
 /// A snapshot of what the engine keeps: FPU and SSE registers, and the instruction count.
 #[derive(Clone, Debug)]
@@ -85,8 +90,9 @@ pub struct Engine {
     unicorn: ManuallyDrop<Unicorn<'static, ()>>,
     uc: *mut uc_engine,
     state: *mut HookState,
-    scratch: *mut u8,
     stale_code: Vec<(u64, u64)>,
+    /// The TLB is to be flushed before code runs.
+    tlb_stale: bool,
     debt: debt::Debt,
     rep_begun: Option<run::RepBegun>,
     foreign_hooks: bool,
@@ -99,11 +105,6 @@ impl std::fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
-
-const PAGE_LAYOUT: Layout = match Layout::from_size_align(PAGE_SIZE as usize, PAGE_SIZE as usize) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a page is a valid layout"),
-};
 
 /// What Unicorn is asked for: 64-bit mode, a CPU that executes whatever the models may advertise.
 fn open() -> Result<Unicorn<'static, ()>, EngineError> {
@@ -148,25 +149,21 @@ impl Engine {
             unsafe { uc_mem_map_ptr(uc, 0, ram.len(), 7, ram.host_base().cast()) },
             "map the RAM",
         )?;
-        // SAFETY: the layout's size is not zero.
-        let scratch = unsafe { alloc_zeroed(PAGE_LAYOUT) };
-        if scratch.is_null() {
-            return Err(EngineError::OutOfMemory { size: PAGE_SIZE });
-        }
+        let scratch = Ram::new((1 + SLOTS) * PAGE_SIZE)?;
         check(
             // SAFETY: as for the RAM.
-            unsafe { uc_mem_map_ptr(uc, SCRATCH, PAGE_SIZE, 3, scratch.cast()) },
-            "map the scratch page",
+            unsafe { uc_mem_map_ptr(uc, SCRATCH, scratch.len(), 3, scratch.host_base().cast()) },
+            "map the scratch pages",
         )?;
-        let state = Box::into_raw(Box::new(HookState::new(ram)));
+        let state = Box::into_raw(Box::new(HookState::new(ram, scratch)));
         let mut engine = Self {
             blob: Blob::new(uc)?,
             unicorn: ManuallyDrop::new(unicorn),
             uc,
             state,
-            scratch,
             stale_code: Vec::new(),
             debt: debt::Debt::default(),
+            tlb_stale: false,
             rep_begun: None,
             foreign_hooks: false,
         };
@@ -266,15 +263,7 @@ impl Engine {
         if !self.state_mut().ram.write(at, data) {
             return false;
         }
-        let mut from = at;
-        let end = at + data.len() as u64;
-        while from < end {
-            let to = end.min((from / PAGE_SIZE + 1) * PAGE_SIZE);
-            if self.state().has_code(from / PAGE_SIZE * PAGE_SIZE) {
-                self.stale_code.push((from, to - from));
-            }
-            from = to;
-        }
+        self.host_wrote(at, data.len() as u64);
         true
     }
 
@@ -289,7 +278,7 @@ impl Engine {
         let _ = self.unicorn.ctl_flush_tb();
         let s = self.state_mut();
         s.blocks.clear();
-        s.code_pages.fill(0);
+        s.code.clear();
         s.current = hooks::NONE;
     }
 
@@ -322,21 +311,21 @@ impl Engine {
 
     /// For the next step only: data accesses to the linear page at `page` work on a scratch page
     /// that holds `content`. The content afterwards is what [`take_overlay`](Self::take_overlay) gives.
-    #[expect(unsafe_code, reason = "the scratch page is shared with Unicorn")]
     pub fn set_overlay(&mut self, page: u64, content: &Page) {
-        // SAFETY: the scratch page is PAGE_SIZE bytes, and Unicorn is not running.
-        unsafe { std::ptr::copy_nonoverlapping(content.as_ptr(), self.scratch, content.len()) };
-        self.state_mut().overlay = Some((page, SCRATCH));
+        let s = self.state_mut();
+        let written = s.scratch.write(0, content);
+        debug_assert!(written, "the first scratch page");
+        s.overlay = Some((page, SCRATCH));
         self.flush_tlb();
     }
 
     /// Ends [`set_overlay`](Self::set_overlay).
-    #[expect(unsafe_code, reason = "the scratch page is shared with Unicorn")]
     pub fn take_overlay(&mut self) -> Box<Page> {
         let mut content = Box::new([0; PAGE_SIZE as usize]);
-        // SAFETY: as in `set_overlay`.
-        unsafe { std::ptr::copy_nonoverlapping(self.scratch, content.as_mut_ptr(), content.len()) };
-        self.state_mut().overlay = None;
+        let s = self.state_mut();
+        let read = s.scratch.read(0, &mut content[..]);
+        debug_assert!(read, "the first scratch page");
+        s.overlay = None;
         self.flush_tlb();
         content
     }
@@ -380,8 +369,9 @@ impl Engine {
     /// Puts RAM back to what it was at [`begin_undo`](Self::begin_undo), and goes on keeping.
     pub fn rewind_ram(&mut self) {
         for page in self.state_mut().ram.rewind() {
-            if self.state().has_code(page) {
-                self.stale_code.push((page, PAGE_SIZE));
+            self.state_mut().code.changed(page);
+            if self.state().code.contains(page) {
+                self.drop_code(page);
             }
         }
         self.flush_tlb();
@@ -410,12 +400,12 @@ impl Drop for Engine {
             if self.foreign_hooks {
                 // Somebody may have kept a clone of the handle, whose hooks are still ours: those stay.
                 let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, 0, (*self.state).ram.len());
-                let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, SCRATCH, PAGE_SIZE);
+                let _ =
+                    unicorn_engine_sys::uc_mem_unmap(self.uc, SCRATCH, (*self.state).scratch.len());
                 ManuallyDrop::drop(&mut self.unicorn);
             } else {
                 ManuallyDrop::drop(&mut self.unicorn);
                 drop(Box::from_raw(self.state));
-                dealloc(self.scratch, PAGE_LAYOUT);
             }
         }
     }

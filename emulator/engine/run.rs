@@ -24,9 +24,6 @@ pub struct RunOptions {
     pub over_breakpoint: bool,
     /// Call [`Source::instruction`] for each instruction.
     pub trace: bool,
-    /// With `step`: the instruction may store into code through a translation that is not
-    /// executable, for which the engine stops otherwise ([`Cause::CodeWrite`]).
-    pub code_writes: bool,
 }
 
 /// Why it stopped. RIP is exact in every case.
@@ -67,12 +64,12 @@ pub enum Cause {
     NonCanonicalTarget(Instruction),
     /// Control is about to begin a block at a watched address.
     Watched,
-    /// The instruction at RIP stores into a frame that holds code, through a translation that is
-    /// not executable: step it with [`RunOptions::code_writes`].
-    CodeWrite,
-    /// Inside the engine only: the block has changed its own code.
+    /// Inside the engine only: the instruction at RIP stores into a frame that holds code.
     #[doc(hidden)]
-    CodeChanged,
+    CodeWrite,
+    /// Inside the engine only: code that comes lies in a frame that the translator may not survive.
+    #[doc(hidden)]
+    Unsafe,
     /// Inside the engine only: a REP instruction comes, and is begun by itself.
     #[doc(hidden)]
     BeginRep,
@@ -105,6 +102,7 @@ pub(super) struct RepBegun {
     icount: u64,
     /// RFLAGS before its first iteration of the run.
     flags: u64,
+    iterations: u64,
 }
 
 impl Engine {
@@ -125,117 +123,120 @@ impl Engine {
         source: &mut dyn Source,
         options: RunOptions,
     ) -> Exit {
-        self.drop_stale_code();
         let start = self.state().icount;
         let had_rf = regs.rflags & rflags::RF;
         self.prepare(regs, source, options, start);
         self.rep_begun = None;
-        let exit = if options.step {
-            // Stopped before a second instruction: see `run_once`.
-            self.run_once(regs, options, true).unwrap_or(Exit {
-                cause: Cause::Stepped,
-                rep_iterations: 0,
-            })
+        let cause = if options.step {
+            // `None`: stopped before a second instruction, see `run_once`.
+            self.step(regs, options).unwrap_or(Cause::Stepped)
         } else {
             self.run_to_limit(regs, options)
         };
         self.state_mut().source = None;
-        self.settle_code_writes();
-        if self.state().icount == start && exit.rep_iterations == 0 {
+        let rep_iterations = self.iterations_at(regs.rip);
+        if self.state().icount == start && rep_iterations == 0 {
             regs.rflags |= had_rf;
         }
-        exit
+        Exit {
+            cause,
+            rep_iterations,
+        }
     }
 
-    fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
-        // A REP instruction that was begun by a single step: where, and how far it came.
-        let mut begun = (0, 0, 0);
+    /// Iterations made in this run by the REP instruction at `rip`, which has not retired.
+    fn iterations_at(&self, rip: u64) -> u64 {
+        let here = (rip, self.state().icount);
+        self.rep_begun
+            .filter(|b| (b.rip, b.icount) == here)
+            .map_or(0, |b| b.iterations)
+    }
+
+    fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Cause {
         // Single steps to make before blocks are tried.
         let mut steps = self.debt.steps();
         let trap = regs.rflags & rflags::TF != 0;
-        let mut exit = loop {
+        loop {
             if self.state().icount >= options.limit {
-                break Exit {
-                    cause: Cause::Limit,
-                    rep_iterations: 0,
-                };
+                return Cause::Limit;
             }
             // Somebody's code hook is compiled into each instruction: flags are safe in steps alone
             // (see the module `hooks`).
             if steps == 0 && !self.foreign_hooks {
                 let (before, translated) = (self.icount(), self.state().translated);
-                let exit = self.run_once(regs, options, false);
+                let cause = self.run_once(regs, options, false);
                 self.debt.ran(
                     self.state().translated - translated,
                     self.icount().saturating_sub(before),
                 );
-                match exit.map(|exit| (exit.cause.clone(), exit)) {
-                    Some((Cause::BeginRep, _)) => {}
-                    // It is about to overwrite itself.
-                    Some((Cause::CodeChanged, exit)) if exit.rep_iterations != 0 => {
-                        break Exit {
-                            cause: Cause::RepSlice,
-                            ..exit
-                        };
-                    }
+                match cause {
+                    Some(Cause::BeginRep) => {}
                     // One by one it shows which instruction it is, if control comes there at all.
-                    Some((
-                        Cause::StepAlone | Cause::CodeChanged | Cause::Disagreement { .. },
-                        _,
-                    ))
+                    Some(
+                        Cause::StepAlone
+                        | Cause::CodeWrite
+                        | Cause::Unsafe
+                        | Cause::Disagreement { .. },
+                    )
+                    // The next block would pass the limit.
                     | None => steps = self.debt.steps().max(1),
-                    Some((_, exit)) => break exit,
+                    Some(cause) => return cause,
                 }
                 continue;
             }
-            // The next block would pass the limit, or its instruction wants it: a single step.
             steps = steps.saturating_sub(1);
             self.debt.stepped();
-            let rep_iterations = match self.run_once(regs, options, true) {
-                Some(Exit {
-                    cause: Cause::Stepped,
-                    rep_iterations,
-                }) => rep_iterations,
-                Some(Exit {
-                    cause: Cause::BeginRep,
-                    ..
-                }) => {
+            match self.step(regs, options) {
+                // `None`: stopped before a second instruction, see `run_once`.
+                Some(Cause::Stepped) | None => {}
+                Some(Cause::BeginRep) => {
                     steps = 0;
                     continue;
                 }
-                Some(exit) => break exit,
-                // Stopped before a second instruction: see `run_once`.
-                None => 0,
-            };
-            let here = (regs.rip, self.state().icount);
-            let earlier = if (begun.0, begun.1) == here {
-                begun.2
-            } else {
-                0
-            };
-            begun = (here.0, here.1, earlier + rep_iterations);
-            if rep_iterations != 0 {
+                Some(cause) => return cause,
+            }
+            let iterations = self.iterations_at(regs.rip);
+            if iterations != 0 {
                 // The rest of its iterations at once.
                 steps = 0;
             }
-            let cause = if trap {
-                Cause::Stepped
-            } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
-                Cause::Watched
-            } else if begun.2 >= REP_SLICE {
-                Cause::RepSlice
-            } else {
-                continue;
-            };
-            break Exit {
-                cause,
-                rep_iterations: 0,
-            };
-        };
-        if (begun.0, begun.1) == (regs.rip, self.state().icount) {
-            exit.rep_iterations += begun.2;
+            if trap {
+                return Cause::Stepped;
+            } else if iterations == 0 && self.state().watch.contains(&regs.rip) {
+                return Cause::Watched;
+            } else if iterations >= REP_SLICE {
+                return Cause::RepSlice;
+            }
         }
-        exit
+    }
+
+    /// One instruction or iteration, also where it stores into a frame that holds code, or lies in
+    /// one that the translator may not survive.
+    fn step(&mut self, regs: &mut CpuState, options: RunOptions) -> Option<Cause> {
+        let s = self.state_mut();
+        s.code_writes = options.force;
+        s.looked_at = false;
+        let cause = loop {
+            match self.run_once(regs, options, true) {
+                Some(Cause::Unsafe) if !self.state().looked_at => {
+                    if self.crashes_at(regs) {
+                        break Some(Cause::Invalid);
+                    }
+                    self.state_mut().looked_at = true;
+                }
+                Some(Cause::CodeWrite) if !self.state().code_writes => {
+                    self.state_mut().code_writes = true;
+                }
+                cause => break cause,
+            }
+        };
+        if std::mem::take(&mut self.state_mut().looked_at) {
+            // Nothing else shall be fetched from there.
+            self.flush_tlb();
+        }
+        self.state_mut().code_writes = false;
+        self.settle_code_writes();
+        cause
     }
 
     #[expect(unsafe_code, reason = "hands a borrowed source to the callbacks")]
@@ -266,7 +267,8 @@ impl Engine {
         s.smap = regs.cr4 & crate::arch::bits::cr4::SMAP != 0;
         s.la57 = regs.la57();
         s.force = options.force;
-        s.code_writes = options.step && options.code_writes;
+        s.code_writes = false;
+        s.looked_at = false;
         s.trace = options.trace;
         s.began = (regs.rip, icount);
         s.over = if options.over_breakpoint {
@@ -284,7 +286,8 @@ impl Engine {
     /// One `emu_start`, and what it takes to begin it again where only translation was at fault.
     /// `None`: stopped before a block that would pass the limit.
     #[expect(unsafe_code, reason = "runs Unicorn")]
-    fn run_once(&mut self, regs: &mut CpuState, options: RunOptions, step: bool) -> Option<Exit> {
+    fn run_once(&mut self, regs: &mut CpuState, options: RunOptions, step: bool) -> Option<Cause> {
+        self.drop_stale_code();
         cpu_image::load(&mut self.blob, regs, step);
         self.blob.restore(self.uc);
         let limit = if options.step {
@@ -339,19 +342,30 @@ impl Engine {
                 }
             }
         };
+        if std::mem::take(&mut self.state_mut().new_code) {
+            // Translations through which that code can be written to may be in the TLB.
+            self.flush_tlb();
+        }
         if self.state().blocks.is_full() {
             self.forget_code();
         }
         let (count, flags) = (regs.gpr[gpr::RCX], regs.rflags);
         cpu_image::store(&mut self.blob, self.uc, regs);
-        let exit = self.finish(regs, halt, count);
+        let (cause, iterations) = self.finish(regs, halt, count);
         // A REP instruction is where a run begins: see `BeginRep`.
-        if exit.as_ref().is_some_and(|e| e.rep_iterations != 0) {
-            let (rip, icount) = (regs.rip, self.icount());
-            let same = |b: &RepBegun| (b.rip, b.icount) == (rip, icount);
-            let begun = RepBegun { rip, icount, flags };
-            self.rep_begun = Some(self.rep_begun.filter(same).unwrap_or(begun));
+        if iterations != 0 {
+            let begun = RepBegun {
+                rip: regs.rip,
+                icount: self.icount(),
+                flags,
+                iterations: 0,
+            };
+            let here = (begun.rip, begun.icount);
+            let same = |b: &RepBegun| (b.rip, b.icount) == here;
+            let mut begun = self.rep_begun.filter(same).unwrap_or(begun);
+            begun.iterations += iterations;
+            self.rep_begun = Some(begun);
         }
-        exit
+        cause
     }
 }

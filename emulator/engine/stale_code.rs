@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::hooks::PROBE_BASE;
-use crate::arch::PAGE_SIZE;
+use crate::arch::{CpuState, PAGE_SIZE};
 
 impl Engine {
     /// Drops what Unicorn translated of `size` bytes at the linear address `start`.
@@ -13,21 +13,79 @@ impl Engine {
             .ctl_remove_cache(start, start.wrapping_add(u64::from(size.max(1))));
     }
 
-    /// After an instruction that may have written to code unwatched: no such entry stays in the
-    /// TLB, and no code in the frame.
+    /// After an instruction that stored into frames that hold code: no entry for that stays in the
+    /// TLB, and no code that has changed.
     pub(super) fn settle_code_writes(&mut self) {
-        let frames = std::mem::take(&mut self.state_mut().written_code);
-        if frames.is_empty() {
+        let s = self.state_mut();
+        if s.written_code.is_empty() {
             return;
         }
-        for frame in frames {
-            self.stale_code.push((frame, PAGE_SIZE));
+        for (slot, frame) in std::mem::take(&mut s.written_code).into_iter().enumerate() {
+            let s = self.state_mut();
+            let (mut old, mut new) = ([0; PAGE_SIZE as usize], [0; PAGE_SIZE as usize]);
+            let known = s.ram.read(frame, &mut old)
+                && s.scratch.read((slot as u64 + 1) * PAGE_SIZE, &mut new)
+                && s.ram.write(frame, &new);
+            debug_assert!(known, "a frame of RAM");
+            if s.code.settle(frame, &old, &new) {
+                self.drop_code(frame);
+            }
         }
         self.flush_tlb();
     }
 
+    /// Makes a frame that holds code one that holds none. The TLB must be flushed before code runs.
+    pub(super) fn drop_code(&mut self, frame: u64) {
+        self.state_mut().code.remove(frame);
+        self.stale_code.push((frame, PAGE_SIZE));
+    }
+
+    /// `data` was written to `at` by the host.
+    pub(super) fn host_wrote(&mut self, at: u64, len: u64) {
+        let mut from = at;
+        while from < at + len {
+            let frame = from / PAGE_SIZE * PAGE_SIZE;
+            let to = (at + len).min(frame + PAGE_SIZE);
+            let s = self.state_mut();
+            s.code.changed(frame);
+            if s.code.contains(frame) {
+                let bytes = (from - frame) as usize..(to - frame) as usize;
+                let hit = s.code.is_code(frame, bytes);
+                self.tlb_stale = true;
+                if hit {
+                    self.drop_code(frame);
+                }
+            }
+            from = to;
+        }
+    }
+
+    /// Whether the instruction at RIP is one that must not be translated: see [`super::crash`].
+    pub(super) fn crashes_at(&self, regs: &CpuState) -> bool {
+        let base = if regs.is_64bit() { 0 } else { regs.cs().base };
+        let mut bytes = [0; 15];
+        let mut known = 0;
+        let s = self.state();
+        for byte in &mut bytes {
+            let at = base.wrapping_add(regs.rip).wrapping_add(known as u64);
+            let Some(frame) = s.code_frame(at) else {
+                break;
+            };
+            let mut one = [0];
+            if !s.ram.read(frame + at % PAGE_SIZE, &mut one) {
+                break;
+            }
+            *byte = one[0];
+            known += 1;
+        }
+        super::crash::crashes(&bytes[..known])
+    }
+
     /// Drops translated code over which the host wrote.
     pub(super) fn drop_stale_code(&mut self) {
+        if std::mem::take(&mut self.tlb_stale) {
+            self.flush_tlb();
+        }
         if self.stale_code.is_empty() {
             return;
         }

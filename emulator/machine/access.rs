@@ -112,7 +112,6 @@ impl Machine {
             step: true,
             force: true,
             over_breakpoint: true,
-            code_writes: true,
             limit: u64::MAX,
             trace: self.world.log.wants(EventClass::INSN),
         };

@@ -153,7 +153,6 @@ impl Machine {
             force: false,
             over_breakpoint: self.state.over_breakpoint,
             trace: self.world.log.wants(EventClass::INSN),
-            code_writes: false,
         }
     }
 
@@ -237,20 +236,8 @@ impl Machine {
     pub(super) fn after(&mut self, exit: Exit) -> Option<StopReason> {
         match exit.cause {
             Cause::Limit | Cause::Stepped | Cause::Watched | Cause::RepSlice => None,
-            Cause::BeginRep | Cause::StepAlone | Cause::CodeChanged => None,
-            Cause::CodeWrite => {
-                if let Some(stop) = self.refused_again() {
-                    return Some(stop);
-                }
-                let options = RunOptions {
-                    step: true,
-                    over_breakpoint: true,
-                    code_writes: true,
-                    ..self.options(Until::Never)
-                };
-                let exit = self.enter(options);
-                self.after(exit)
-            }
+            Cause::BeginRep | Cause::StepAlone | Cause::Unsafe => None,
+            Cause::CodeWrite => self.refused_again(),
             Cause::Breakpoint => {
                 // The boundary is looked at; then the instruction runs.
                 self.state.over_breakpoint = true;

@@ -29,7 +29,6 @@ const UNLIMITED: RunOptions = RunOptions {
     force: false,
     over_breakpoint: false,
     trace: false,
-    code_writes: false,
 };
 
 pub struct Native {

@@ -228,3 +228,81 @@ fn a_hooked_instruction_changes_itself() {
     assert_eq!(bench.bytes(CODE + 6, 1), [0xf4]);
     assert!(matches!(bench.run(3).cause, Cause::Intercept(_)));
 }
+
+/// An unaligned read-modify-write over the block that it is in is made once.
+#[test]
+fn a_store_over_its_own_block_is_made_once() {
+    for distance in 0..24u64 {
+        for step in [false, true] {
+            // mov rcx, rcx; nop; add [rdi], rax; nop ...; hlt
+            let mut code = vec![0x90; 40];
+            code[..3].copy_from_slice(&[0x48, 0x89, 0xc9]);
+            code[4..7].copy_from_slice(&[0x48, 0x01, 0x07]);
+            code[39] = 0xf4;
+            let mut bench = Bench::new(&code);
+            bench.regs.gpr[7] = CODE + distance;
+            // Adds to a single byte, without carry: 0x90 + 1 is XCHG ECX,EAX, 0x48 + 1 another REX.
+            bench.regs.gpr[0] = 1 << 32;
+            let before = bench.bytes(CODE, 40);
+            if step {
+                for _ in 0..3 {
+                    assert!(matches!(bench.step().cause, Cause::Stepped));
+                }
+            } else {
+                assert!(matches!(bench.run(3).cause, Cause::Limit));
+            }
+            let mut expected = before.clone();
+            let at = distance as usize;
+            let value = u64::from_le_bytes(before[at..at + 8].try_into().unwrap());
+            expected[at..at + 8].copy_from_slice(&value.wrapping_add(1 << 32).to_le_bytes());
+            assert_eq!(bench.bytes(CODE, 40), expected, "{distance} {step}");
+            assert_eq!((bench.regs.rip, bench.engine.icount()), (CODE + 7, 3));
+        }
+    }
+}
+
+/// LOCK BT, BTS, BTR, BTC of a register: #UD where control comes to them, and no harm where not.
+#[test]
+fn what_the_translator_does_not_survive_is_not_translated() {
+    for bytes in [
+        &[0xf0, 0x65, 0x66, 0x0f, 0xba, 0xe7, 0x15][..],
+        &[0xf0, 0x4f, 0x48, 0x0f, 0xb3, 0xd3],
+        &[0xf0, 0x0f, 0xab, 0xc0],
+        &[0x66, 0xf0, 0x0f, 0xa3, 0xc0],
+        &[0xf0, 0x0f, 0xbb, 0xff],
+    ] {
+        // At a place in the page's middle, and over its end.
+        for at in (CODE + 0x100..CODE + 0x102).chain(CODE + PAGE - 6..CODE + PAGE) {
+            // nop; nop; the instruction
+            let mut bench = Bench::at(at - 2, &[&[0x90, 0x90], bytes].concat());
+            let exit = bench.run(100);
+            assert!(matches!(exit.cause, Cause::Invalid), "{exit:?}");
+            assert_eq!((bench.regs.rip, bench.engine.icount()), (at, 2));
+            // jmp over it; hlt
+            let mut bench = Bench::at(
+                at - 2,
+                &[&[0xeb, bytes.len() as u8], bytes, &[0xf4]].concat(),
+            );
+            let exit = bench.run(100);
+            assert!(matches!(exit.cause, Cause::Intercept(_)), "{exit:?}");
+            assert_eq!(bench.regs.rip, at + bytes.len() as u64);
+            assert_eq!(bench.engine.icount(), 1);
+            // Put there while its page runs: by the host, and by the guest (mov [rdi], eax; nop ...).
+            let mut bench = Bench::at(at - 5, &[0x89, 0x07, 0x90, 0x90, 0x90, 0xf4]);
+            bench.call(at - 5 + 2);
+            bench.write(at, bytes);
+            let exit = bench.run(100);
+            assert!(matches!(exit.cause, Cause::Invalid), "{exit:?}");
+            if bytes.len() == 4 {
+                bench.write(at, &[0xf4, 0, 0, 0]);
+                bench.call(at - 3);
+                bench.regs.rip = at - 5;
+                bench.regs.gpr[7] = at;
+                bench.regs.gpr[0] = u32::from_le_bytes(bytes.try_into().unwrap()).into();
+                let exit = bench.run(100_000);
+                assert!(matches!(exit.cause, Cause::Invalid), "{exit:?}");
+                assert_eq!(bench.regs.rip, at);
+            }
+        }
+    }
+}

@@ -11,14 +11,6 @@ impl HookState {
         if !self.stepping {
             self.translated += u64::from(tb.icount);
         }
-        let repeated = tb.icount == 1 && self.block_of_one(start);
-        if repeated {
-            if !self.stepping {
-                return self.stop(uc, Halt::CodeChanged);
-            }
-            // The step begins again.
-            self.begin = (start, self.icount);
-        }
         let Some(index) = self.decode(start, size) else {
             return self.stop(uc, Halt::Disagree { start, size });
         };
@@ -37,8 +29,7 @@ impl HookState {
             // Translations through which it can be written to may be in the TLB.
             return self.stop(uc, Halt::Retranslate { start, size });
         }
-        // A hook has seen what is repeated; to translate it again would be to begin it again, for ever.
-        if (self.force || repeated) && self.stepping {
+        if self.force && self.stepping {
             return;
         }
         let Some((begin, end)) = block.window() else {
@@ -78,12 +69,6 @@ impl HookState {
         let index = known.index;
         if self.rep.active && self.rep_goes_on(uc, start, index) {
             return;
-        }
-        if known.is_single() && self.block_of_one(start) {
-            if !self.stepping {
-                return self.stop(uc, Halt::CodeChanged);
-            }
-            self.begin = (start, self.icount);
         }
         if self.trace {
             self.trace_block(None);
@@ -133,12 +118,7 @@ impl HookState {
 
     /// Whether the block is a further iteration of the REP instruction under way.
     fn rep_goes_on(&mut self, uc: *mut uc_engine, start: u64, index: u32) -> bool {
-        if self.rep.rip == start && index != self.current && self.current != NONE {
-            // It has overwritten itself. What it did counts before what has taken its place.
-            self.stop(uc, Halt::RepSlice);
-            return true;
-        }
-        if self.rep.rip != start || self.current == NONE {
+        if self.rep.rip != start || index != self.current {
             self.rep.active = false;
             self.set_quick();
             return false;

@@ -2,6 +2,7 @@
 
 use unicorn_engine_sys::{Prot, uc_engine};
 
+use super::super::{SCRATCH, SLOTS};
 use super::guard::read_flags;
 use super::{Halt, HookState, PROBE_BASE};
 use crate::arch::bits::rflags;
@@ -51,33 +52,80 @@ impl HookState {
             self.halt = Some(refused);
             return None;
         }
-        // A write that is not watched for changed code. Unicorn watches while the same entry of
-        // its TLB is executable, and after that one write only.
-        let unwatched = self.has_code(grant.phys.0) && !grant.exec;
-        if unwatched && kind == AccessKind::Write {
-            if !self.code_writes {
-                self.halt = Some(Halt::CodeWrite);
-                return None;
-            }
-            self.written_code.push(grant.phys.0);
+        let frame = grant.phys.0;
+        if kind != AccessKind::Fetch
+            && let Some(scratch) = self.stand_in(frame, kind == AccessKind::Write)
+        {
+            return Some((scratch, Prot::READ | Prot::WRITE));
         }
         let mut perms = Prot(0);
         if grant.read {
             perms |= Prot::READ;
         }
-        // Unicorn looks at every store through an executable entry: only code needs that.
-        if grant.exec && (kind == AccessKind::Fetch || self.has_code(grant.phys.0)) {
-            perms |= Prot::EXEC;
+        match kind {
+            AccessKind::Fetch => {
+                if !self.looked_at && !self.code.is_safe(frame, &self.ram) {
+                    self.halt = Some(Halt::Unsafe);
+                    return None;
+                }
+                self.new_code |= self.code.add(frame);
+                if self.denied.contains(&page) {
+                    return Some((frame, Prot::EXEC));
+                }
+                perms |= Prot::EXEC;
+            }
+            AccessKind::Write => {
+                if self.code.contains(frame) {
+                    self.halt = Some(Halt::CodeWrite);
+                    return None;
+                }
+                self.ram.note_write(frame);
+                self.code.changed(frame);
+                perms |= Prot::WRITE;
+            }
+            AccessKind::Read if self.code.contains(frame) => {
+                if grant.exec && (self.looked_at || self.code.is_safe(frame, &self.ram)) {
+                    perms |= Prot::EXEC;
+                }
+            }
+            // With old contents being kept, a page must ask before its first write.
+            AccessKind::Read => {
+                if grant.write && !self.ram.keeps_undo() {
+                    self.code.changed(frame);
+                    perms |= Prot::WRITE;
+                }
+            }
         }
-        // With old contents being kept, a page must ask before its first write.
-        let asked = kind == AccessKind::Write;
-        if grant.write && (asked || !(self.ram.keeps_undo() || unwatched)) {
-            self.ram.note_write(grant.phys.0);
-            perms |= Prot::WRITE;
+        Some((frame, perms))
+    }
+
+    /// The scratch page that stands for `frame`, which holds code and is written to by the one
+    /// instruction that runs.
+    ///
+    /// (To the frame itself Unicorn would write with a look at changed code, and begin the instruction
+    /// again when it hits its own: an unaligned read-modify-write is done in part by then.)
+    fn stand_in(&mut self, frame: u64, write: bool) -> Option<u64> {
+        if !self.code_writes {
+            return None;
         }
-        if self.denied.contains(&page) {
-            perms = Prot::EXEC;
-        }
-        Some((grant.phys.0, perms))
+        let known = self.written_code.iter().position(|&f| f == frame);
+        let slot = match known {
+            Some(slot) => slot,
+            None => {
+                let slot = self.written_code.len();
+                let mut page = [0; PAGE_SIZE as usize];
+                if !write
+                    || !self.code.contains(frame)
+                    || slot as u64 >= SLOTS
+                    || !self.ram.read(frame, &mut page)
+                    || !self.scratch.write((slot as u64 + 1) * PAGE_SIZE, &page)
+                {
+                    return None;
+                }
+                self.written_code.push(frame);
+                slot
+            }
+        };
+        Some(SCRATCH + (slot as u64 + 1) * PAGE_SIZE)
     }
 }

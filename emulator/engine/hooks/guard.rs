@@ -74,7 +74,7 @@ impl HookState {
                     Some(_) => address().and_then(|a| self.peek(a)),
                 };
                 // What cannot be read here faults in the instruction itself.
-                target.is_some_and(|t| !VirtAddr(t).is_canonical(self.la57) || t == insn.ip())
+                target.is_some_and(|t| !VirtAddr(t).is_canonical(self.la57))
             }
             Guard::Accumulator => memory.is_none() || read_register(uc, Register::RAX) >> 32 != 0,
             Guard::Mxcsr => true,

@@ -6,8 +6,8 @@
 //! # Hooks and lazy flags
 //!
 //! A code hook is compiled in with a piece of code behind it that computes the flags. A TLB fill in
-//! the same instruction, and a store into its own block, reset QEMU's idea of how the flags are to be
-//! computed to what it was before that piece. If the instruction then stops the engine, or had stored
+//! the same instruction resets QEMU's idea of how the flags are to be computed to what it was
+//! before that piece. If the instruction then stops the engine, or had stored
 //! its lazy flags before the access (REP does), the flags are wrong. So where a hook lets its instruction
 //! run on (a guard that finds nothing; an instruction between two that are hooked), it reads the flags,
 //! which are put right if the instruction does not retire; and what stores its lazy flags first never
@@ -21,11 +21,12 @@ mod window;
 
 use std::any::Any;
 
-use iced_x86::{Instruction, InstructionInfoFactory};
+use iced_x86::Instruction;
 use unicorn_engine_sys::{uc_emu_stop, uc_engine};
 
 use super::blocks::{Block, BlockCache, NO_TAG};
 use super::classify::Guard;
+use super::code_frames::CodeFrames;
 use super::ram::Ram;
 use super::source::Source;
 use crate::arch::{AccessKind, PAGE_SIZE, VirtAddr};
@@ -63,10 +64,10 @@ pub(super) enum Halt {
     Watched,
     /// One REP instruction has run for long.
     RepSlice,
-    /// A store into code through a translation that is not executable: see [`HookState::on_fill`].
+    /// A store into a frame that holds code: see [`HookState::on_fill`].
     CodeWrite,
-    /// A block has changed its own code.
-    CodeChanged,
+    /// Code is to be fetched from a frame that the translator may not survive.
+    Unsafe,
     /// iced-x86 and Unicorn do not agree on the block that begins here.
     Disagree { start: u64, size: u32 },
     /// iced-x86 and Unicorn do not agree on the one instruction that lies here.
@@ -103,7 +104,9 @@ pub(super) struct HookState {
     pub(super) halt: Option<Halt>,
     pub(super) panic: Option<Box<dyn Any + Send>>,
     pub(super) ram: Ram,
-    pub(super) code_pages: Vec<u64>,
+    /// See [`SCRATCH`](super::SCRATCH).
+    pub(super) scratch: Ram,
+    pub(super) code: CodeFrames,
     pub(super) window: Window,
     pub(super) breakpoints: Vec<u64>,
     /// The machine's side, for the time of one run.
@@ -138,22 +141,22 @@ pub(super) struct HookState {
     pub(super) denied: Vec<u64>,
     /// A linear page that stands for a scratch page, for one instruction.
     pub(super) overlay: Option<(u64, u64)>,
-    /// The one instruction that runs may store into code through any translation.
+    /// The one instruction that runs may store into frames that hold code.
     pub(super) code_writes: bool,
-    /// Frames into which it may have.
+    /// Frames into which it may have, for which scratch pages stand.
     pub(super) written_code: Vec<u64>,
+    /// The one instruction that runs has been looked at: it may lie in a frame that is not safe to translate.
+    pub(super) looked_at: bool,
     /// A frame has got its first code.
     pub(super) new_code: bool,
     /// Code is being dropped through [`PROBE_BASE`].
     pub(super) probing: bool,
-    info: InstructionInfoFactory,
 }
 
 pub(super) const NONE: u32 = u32::MAX;
 
 impl HookState {
-    pub(super) fn new(ram: Ram) -> Self {
-        let pages = (ram.len() / PAGE_SIZE) as usize;
+    pub(super) fn new(ram: Ram, scratch: Ram) -> Self {
         Self {
             icount: 0,
             limit: 0,
@@ -162,8 +165,9 @@ impl HookState {
             rep: Rep::default(),
             halt: None,
             panic: None,
+            code: CodeFrames::new(ram.len()),
             ram,
-            code_pages: vec![0; pages / 64 + 1],
+            scratch,
             window: Window::none(),
             breakpoints: Vec::new(),
             source: None,
@@ -186,17 +190,10 @@ impl HookState {
             overlay: None,
             code_writes: false,
             written_code: Vec::new(),
+            looked_at: false,
             new_code: false,
             probing: false,
-            info: InstructionInfoFactory::new(),
         }
-    }
-
-    pub(super) fn has_code(&self, page_at: u64) -> bool {
-        let n = (page_at / PAGE_SIZE) as usize;
-        self.code_pages
-            .get(n / 64)
-            .is_some_and(|w| w & (1 << (n % 64)) != 0)
     }
 
     fn source(&self) -> Option<&dyn Source> {
@@ -205,19 +202,20 @@ impl HookState {
         self.source.map(|s| unsafe { &*s })
     }
 
+    /// The frame that holds the code at a linear address.
+    pub(super) fn code_frame(&self, at: u64) -> Option<u64> {
+        let grant = self.source()?.grant(VirtAddr(at).page(), self.cpl, false)?;
+        (grant.exec && self.ram.contains(grant.phys.0, PAGE_SIZE)).then_some(grant.phys.0)
+    }
+
     /// Physical pages of the first and last byte of code at `start`.
     fn code_frames(&self, start: u64, size: u32) -> Option<[u64; 2]> {
-        let source = self.source()?;
-        let frame = |at: u64| {
-            let grant = source.grant(VirtAddr(at).page(), self.cpl, false)?;
-            (grant.exec && self.ram.contains(grant.phys.0, PAGE_SIZE)).then_some(grant.phys.0)
-        };
         let end = start.wrapping_add(u64::from(size.max(1)) - 1);
-        let first = frame(start)?;
+        let first = self.code_frame(start)?;
         let last = if VirtAddr(end).page() == VirtAddr(start).page() {
             first
         } else {
-            frame(end)?
+            self.code_frame(end)?
         };
         Some([first, last])
     }
@@ -238,12 +236,10 @@ impl HookState {
         }
         let breakpoints = &self.breakpoints;
         let stop_at = |at: u64| breakpoints.binary_search(&at).is_ok();
-        let block = Block::decode(start, bytes, frames, self.bitness, &mut self.info, &stop_at);
-        for frame in frames {
-            self.new_code |= !self.has_code(frame);
-            let n = (frame / PAGE_SIZE) as usize;
-            self.code_pages[n / 64] |= 1 << (n % 64);
-        }
+        let block = Block::decode(start, bytes, frames, self.bitness, &stop_at);
+        let offset = (start % PAGE_SIZE) as usize;
+        self.code.mark(frames[0], offset..offset + in_first);
+        self.code.mark(frames[1], 0..size - in_first);
         Some(self.blocks.insert(block))
     }
 
@@ -281,12 +277,12 @@ impl HookState {
         let Some(block) = self.blocks.get(self.current) else {
             return;
         };
-        for (n, (offset, _)) in block.insns.iter().enumerate() {
+        for (n, offset) in block.insns.iter().enumerate() {
             let at = block.start.wrapping_add((*offset).into());
             let end = block
                 .insns
                 .get(n + 1)
-                .map_or(block.bytes.len(), |i| i.0.into());
+                .map_or(block.bytes.len(), |&i| i.into());
             let bytes = &block.bytes[usize::from(*offset)..end];
             if Some(at) == rip {
                 break;
@@ -295,17 +291,5 @@ impl HookState {
             unsafe { &mut *source }.instruction(VirtAddr(at), bytes, self.block_base + n as u64);
         }
         self.current = NONE;
-    }
-
-    /// Corrects for a block that was left because of a store into its own code.
-    fn block_of_one(&mut self, rip: u64) -> bool {
-        let left = self
-            .blocks
-            .get(self.current)
-            .is_some_and(|b| b.left_before(rip));
-        if left {
-            self.leave_block_at(rip);
-        }
-        left
     }
 }
