@@ -147,6 +147,11 @@ pub fn check(guest: &Guest) -> Result<(), String> {
     {
         return Err("NotModelled without a text".into());
     }
+    if let StopReason::NotModelled { what, .. } = &traced.stop
+        && what.contains("refuses again and again")
+    {
+        return Err(format!("the engine and the rules do not agree: {what}"));
+    }
     if traced.told.instructions != traced.at.icount {
         return Err(format!(
             "{} instructions were told, {} retired",

@@ -87,10 +87,14 @@ fn one(
         effective_segment(regs, insn, default_segment(used.base()))
     };
     let index = register(regs, used.index()).wrapping_mul(u64::from(used.scale()));
-    let mut offset = used
-        .displacement()
-        .wrapping_add(register(regs, used.base()))
-        .wrapping_add(index);
+    let (mut base, mut displacement) = (register(regs, used.base()), used.displacement());
+    if implied && segment == SegReg::Ss {
+        // Told for a stack of the code's width; SS.B may say another.
+        base = register(regs, used.base().full_register());
+        let unused = 64 - address_mask(used.address_size()).count_ones();
+        displacement = ((displacement << unused) as i64 >> unused) as u64;
+    }
+    let mut offset = displacement.wrapping_add(base).wrapping_add(index);
     let mut size = used.memory_size().size() as u32;
     if let Some(bytes) = bit_offset(regs, insn) {
         offset = offset.wrapping_add(bytes);

@@ -27,7 +27,11 @@ type Expected = (u64, u32, AccessKind, bool);
 
 #[track_caller]
 fn expect(r: &CpuState, bytes: &[u8], expected: &[Expected]) {
-    let bitness = if r.is_64bit() { 64 } else { 32 };
+    let bitness = match (r.is_64bit(), r.cs().attr & Segment::DB) {
+        (true, _) => 64,
+        (false, 0) => 16,
+        (false, _) => 32,
+    };
     let insn = decode(bitness, 0x40_0000, bytes);
     let junk = DataAccess {
         addr: VirtAddr(0xdead),
@@ -246,5 +250,43 @@ fn far_transfers_and_iret() {
     // Delivery makes the pushes of a software interrupt.
     for bytes in [&[0xcd, 0x80][..], &[0xcc], &[0x0f, 0x05], &[0x0f, 0x34]] {
         expect(&r, bytes, &[]);
+    }
+}
+
+/// SDM vol. 1, 6.2.3: SS.B alone decides whether the stack pointer is SP or ESP.
+#[test]
+fn the_stack_is_as_wide_as_its_segment_says() {
+    for (code, stack) in [(16, 16), (16, 32), (32, 16), (32, 32)] {
+        let mut r = regs();
+        let mut cs = Segment::flat_code32(0x1b, 3);
+        if code == 16 {
+            cs.attr &= !Segment::DB;
+        }
+        *r.segment_mut(SegReg::Cs) = cs;
+        let ss = r.segment_mut(SegReg::Ss);
+        *ss = Segment::flat_data(0x23, 3);
+        if stack == 16 {
+            ss.attr &= !Segment::DB;
+        }
+        let place = |offset: u64| {
+            if stack == 16 {
+                offset & 0xffff
+            } else {
+                offset & 0xffff_ffff
+            }
+        };
+        for rsp in [0x9000u64, 0x1_9000, 2, 0] {
+            r.gpr[gpr::RSP] = rsp;
+            r.gpr[gpr::RBP] = rsp;
+            let wide = if code == 16 { 2 } else { 4 };
+            let pushed = place(rsp.wrapping_sub(u64::from(wide)));
+            expect(&r, &[0x9c], &[(pushed, wide, Write, true)]); // pushf
+            expect(&r, &[0x50], &[(pushed, wide, Write, true)]); // push eax
+            expect(&r, &[0x58], &[(place(rsp), wide, Read, true)]); // pop eax
+            expect(&r, &[0xc9], &[(place(rsp), wide, Read, true)]); // leave
+            let other = if code == 16 { 4 } else { 2 };
+            let pushed = place(rsp.wrapping_sub(u64::from(other)));
+            expect(&r, &[0x66, 0x9c], &[(pushed, other, Write, true)]);
+        }
     }
 }
