@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use iretrace::arch::{CpuModel, Vendor};
 use iretrace::load::limits::DEFAULT_RAM;
-use iretrace::machine::{DEFAULT_MAX_INSNS, MachineConfig, SUCCESS_VALUE, TlbMode};
+use iretrace::machine::{DEFAULT_MAX_INSNS, MachineConfig, SUCCESS_VALUE, TimeMode, TlbMode};
 
 use super::failure::Failure;
 use super::until::UntilArg;
@@ -45,6 +45,24 @@ impl From<Tlb> for TlbMode {
     }
 }
 
+/// `--time`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Time {
+    /// Virtual time goes on with every instruction
+    Running,
+    /// Virtual time stands still from the delivery of an injected event to its resumption
+    Frozen,
+}
+
+impl From<Time> for TimeMode {
+    fn from(time: Time) -> Self {
+        match time {
+            Time::Running => Self::Running,
+            Time::Frozen => Self::Frozen,
+        }
+    }
+}
+
 /// The machine, and how far it runs.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
@@ -73,6 +91,10 @@ pub struct MachineArgs {
     /// Which cached translations there are: stale ones may be used, or none is ever cached
     #[arg(long, value_enum, default_value_t = Tlb::Model)]
     tlb: Tlb,
+
+    /// Whether virtual time (the TSC, timers) goes on in the handlers of injected events
+    #[arg(long, value_enum, default_value_t = Time::Running)]
+    time: Time,
 
     /// RAM; K, M and G are powers of 1024
     #[arg(long, value_name = "SIZE", value_parser = number::size, default_value = "64M")]
@@ -112,6 +134,7 @@ impl MachineArgs {
             max_insns: self.max_insns,
             success_value: self.success_value,
             tlb: self.tlb.into(),
+            time: self.time.into(),
         })
     }
 }
@@ -164,6 +187,11 @@ pub fn words(config: &MachineConfig, full: bool) -> Vec<(&'static str, String)> 
         config.tlb.name().to_owned(),
         config.tlb == TlbMode::Model,
     );
+    push(
+        "--time",
+        config.time.name().to_owned(),
+        config.time == TimeMode::Running,
+    );
     words
 }
 
@@ -204,6 +232,7 @@ mod tests {
             max_insns: u64::MAX,
             success_value: 0x7f,
             tlb: TlbMode::None,
+            time: TimeMode::Frozen,
         };
         for config in [MachineConfig::default(), odd] {
             for full in [false, true] {

@@ -116,6 +116,7 @@ impl Recipe<'_> {
             ("max_insns", json!(limit)),
             ("success_value", json!(self.config.success_value)),
             ("tlb", json!(self.config.tlb.name())),
+            ("time", json!(self.config.time.name())),
             ("until", json!(self.until.map(UntilArg::shown))),
             ("events", json!(event_words(self.events))),
             ("flat", json!(args.flat)),

@@ -348,25 +348,25 @@ impl Engine {
         self.flush_tlb();
     }
 
-    /// Starts to keep the old contents of pages that change.
+    /// Makes this a moment to go back to: keeps the old contents of pages that change. Moments nest.
     pub fn begin_undo(&mut self) {
         self.state_mut().ram.begin_undo();
         // Pages that Unicorn may write to unasked must ask again.
         self.flush_tlb();
     }
 
-    /// Stops keeping old contents.
+    /// Forgets the newest moment.
     pub fn end_undo(&mut self) {
         self.state_mut().ram.end_undo();
     }
 
-    /// The pages that changed since [`begin_undo`](Self::begin_undo), with their old contents.
+    /// The pages that may have changed since the newest moment, with their old contents.
     #[must_use]
     pub fn changed_pages(&self) -> &[(u64, Box<Page>)] {
         self.state().ram.undone_pages()
     }
 
-    /// Puts RAM back to what it was at [`begin_undo`](Self::begin_undo), and goes on keeping.
+    /// Puts RAM back to what it was at the newest moment, which stays.
     pub fn rewind_ram(&mut self) {
         for page in self.state_mut().ram.rewind() {
             self.state_mut().code.changed(page);

@@ -21,7 +21,8 @@ pub struct Ram {
     layout: Layout,
     base: NonNull<u8>,
     len: usize,
-    undo: Option<UndoLog>,
+    /// Moments to go back to, the newest last.
+    undo: Vec<UndoLog>,
 }
 
 /// The pages that have changed since a moment, as they were then.
@@ -55,7 +56,7 @@ impl Ram {
             layout,
             base,
             len: bytes,
-            undo: None,
+            undo: Vec::new(),
         })
     }
 
@@ -109,7 +110,7 @@ impl Ram {
         if !self.contains(at, data.len() as u64) {
             return false;
         }
-        if self.undo.is_some() && !data.is_empty() {
+        if !self.undo.is_empty() && !data.is_empty() {
             for page in at / PAGE_SIZE..=(at + data.len() as u64 - 1) / PAGE_SIZE {
                 self.note_write(page * PAGE_SIZE);
             }
@@ -125,9 +126,9 @@ impl Ram {
         true
     }
 
-    /// Starts (or restarts) to keep the old contents of every page that changes.
+    /// From now on keeps the old contents of every page that changes, beside what is being kept.
     pub(super) fn begin_undo(&mut self) {
-        self.undo = Some(UndoLog {
+        self.undo.push(UndoLog {
             saved: vec![0; self.len / PAGE / 64 + 1],
             pages: Vec::new(),
         });
@@ -135,17 +136,32 @@ impl Ram {
 
     /// Whether changes are being kept.
     pub(super) const fn keeps_undo(&self) -> bool {
-        self.undo.is_some()
+        !self.undo.is_empty()
     }
 
-    /// Stops keeping.
+    /// Forgets the newest moment; what changed since then has changed since the one before.
     pub(super) fn end_undo(&mut self) {
-        self.undo = None;
+        let Some(newest) = self.undo.pop() else {
+            return;
+        };
+        let Some(before) = self.undo.last_mut() else {
+            return;
+        };
+        for (at, page) in newest.pages {
+            let number = (at / PAGE_SIZE) as usize;
+            let (word, bit) = (number / 64, 1u64 << (number % 64));
+            if before.saved[word] & bit == 0 {
+                before.saved[word] |= bit;
+                before.pages.push((at, page));
+            }
+        }
     }
 
     /// To be called before a page changes, and before Unicorn may write to it unasked.
     pub(super) fn note_write(&mut self, page_at: u64) {
-        let Some(undo) = &mut self.undo else { return };
+        let Some(undo) = self.undo.last_mut() else {
+            return;
+        };
         let number = (page_at / PAGE_SIZE) as usize;
         let (word, bit) = (number / 64, 1u64 << (number % 64));
         if undo.saved[word] & bit != 0 {
@@ -164,19 +180,19 @@ impl Ram {
         undo.pages.push((page_at, copy));
     }
 
-    /// The pages kept since [`begin_undo`](Self::begin_undo), oldest first, with their old contents.
+    /// The pages kept for the newest moment, oldest first, with their old contents.
     pub(super) fn undone_pages(&self) -> &[(u64, Box<Page>)] {
-        self.undo.as_ref().map_or(&[], |u| &u.pages)
+        self.undo.last().map_or(&[], |u| &u.pages)
     }
 
-    /// Puts every kept page back, and goes on keeping. Gives the pages that changed.
+    /// Puts every page kept for the newest moment back, and goes on keeping. Gives the pages that changed.
     pub(super) fn rewind(&mut self) -> Vec<u64> {
-        let Some(undo) = &mut self.undo else {
+        let Some(undo) = self.undo.last_mut() else {
             return Vec::new();
         };
         let pages = std::mem::take(&mut undo.pages);
-        undo.saved.fill(0);
         for (at, old) in &pages {
+            undo.saved[(at / PAGE_SIZE) as usize / 64] = 0;
             // SAFETY: `at` is a page inside RAM, as when it was kept.
             unsafe {
                 std::ptr::copy_nonoverlapping(

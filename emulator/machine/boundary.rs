@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Machine;
+use super::clock::TimeMode;
 use super::stop::StopReason;
 use crate::arch::{EventType, Exception, Vector, VirtAddr};
 use crate::device::Signal;
@@ -31,6 +32,7 @@ impl Machine {
     /// An NMI arrives.
     pub fn raise_nmi(&mut self, source: Source) {
         self.note_place();
+        self.injected(source, Vector::NMI);
         let log = &mut self.world.log;
         log.emit(EventKind::NmiRaised { source });
         if self.cpu.nmi.pending {
@@ -44,6 +46,7 @@ impl Machine {
     /// A maskable interrupt arrives: at the APIC, or at the CPU itself while the APIC is off.
     pub fn raise_interrupt(&mut self, vector: Vector, source: Source) {
         self.note_place();
+        self.injected(source, vector);
         let accepted = self
             .world
             .with_devices(|d, ctx| d.lapic.raise_fixed(vector, source, ctx));
@@ -66,6 +69,7 @@ impl Machine {
         self.world
             .log
             .emit(EventKind::ExceptionInjected { vector: Vector::MC });
+        self.injected(Source::Host, Vector::MC);
         self.state.machine_check = true;
     }
 
@@ -75,7 +79,16 @@ impl Machine {
         self.world.log.emit(EventKind::ExceptionInjected {
             vector: exception.vector,
         });
+        self.injected(Source::Host, exception.vector);
         self.state.injected = Some(exception);
+    }
+
+    /// Somebody outside the machine raises an event: see [`super::clock`].
+    fn injected(&mut self, source: Source, vector: Vector) {
+        let outside = matches!(source, Source::Schedule | Source::Host);
+        if outside && self.config.time == TimeMode::Frozen {
+            self.world.clock.injected(vector.0);
+        }
     }
 
     pub(super) fn interrupt_waits(&self) -> bool {
@@ -114,6 +127,11 @@ impl Machine {
         }
         self.take_signals();
         self.note_resumption();
+        if let Some(serial) = self.world.clock.stopped_by()
+            && !self.cpu.activations.is_open(serial)
+        {
+            self.go_on();
+        }
         self.consult_schedule(next_is_iret);
         self.show_plugins();
         if let Some(stop) = self.ending() {
@@ -186,6 +204,9 @@ impl Machine {
                 self.state.base = at.icount;
                 self.state.sub = at.sub.saturating_add(1);
                 self.state.just_delivered = Some(delivery.id.vector);
+                let raw = at.icount.wrapping_add(self.world.idle);
+                let id = delivery.id;
+                self.world.clock.delivered(raw, id.serial, id.vector.0);
                 self.state.entered = Some(self.boundary());
                 None
             }
@@ -193,7 +214,7 @@ impl Machine {
     }
 
     /// Tells of a delivery whose interrupted context has been reached without IRET.
-    fn note_resumption(&mut self) {
+    pub(super) fn note_resumption(&mut self) {
         let r = &self.cpu.regs;
         if !self.cpu.activations.awaits(VirtAddr(r.rip))
             || self.state.entered == Some(self.boundary())
@@ -246,8 +267,16 @@ impl Machine {
         }
     }
 
+    /// Time goes on.
+    fn go_on(&mut self) {
+        let raw = self.world.engine.icount().wrapping_add(self.world.idle);
+        self.world.clock.go_on(raw);
+    }
+
     /// HLT: virtual time goes on to the next thing that a device does.
     fn wait(&mut self) -> AtBoundary {
+        // A handler that waits for time to pass.
+        self.go_on();
         match self.world.devices.next_deadline() {
             Some(deadline) => {
                 let now = self.world.now();

@@ -47,6 +47,8 @@ pub(super) struct RunState {
     pub(super) base: u64,
     /// The boundary lies between two iterations of the REP instruction at RIP.
     pub(super) in_rep: bool,
+    /// `sub` where that instruction began, or went on after an event.
+    pub(super) rep_sub: u32,
     /// RFLAGS before that instruction began, or went on after an event.
     pub(super) flags_before_rep: Option<u64>,
     /// The pending NMI's being held has been told.
@@ -99,6 +101,8 @@ impl Machine {
             listener: None,
             log: Log::default(),
             idle: 0,
+            recorder: None,
+            clock: super::clock::Clock::default(),
             random: 0,
             tlb_stale: true,
             signals: VecDeque::new(),

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::clock::TimeMode;
 use crate::arch::{CpuModel, Vendor};
 use crate::engine::EngineError;
 use crate::load::limits::DEFAULT_RAM;
@@ -47,6 +48,8 @@ pub struct MachineConfig {
     pub success_value: u32,
     /// Cached translations.
     pub tlb: TlbMode,
+    /// Time in the handlers of injected events.
+    pub time: TimeMode,
 }
 
 impl Default for MachineConfig {
@@ -57,6 +60,7 @@ impl Default for MachineConfig {
             max_insns: DEFAULT_MAX_INSNS,
             success_value: SUCCESS_VALUE,
             tlb: TlbMode::default(),
+            time: TimeMode::default(),
         }
     }
 }

@@ -8,12 +8,14 @@
 
 mod access;
 mod boundary;
+mod clock;
 mod computer;
 mod config;
 mod fetch;
 mod guard;
 mod log;
 mod plugin;
+mod recorder;
 mod run;
 mod snapshot;
 mod stop;
@@ -21,9 +23,11 @@ mod tell;
 mod view;
 mod world;
 
+pub use clock::TimeMode;
 pub use computer::Machine;
 pub use config::{DEFAULT_MAX_INSNS, MachineConfig, MachineError, SUCCESS_VALUE, TlbMode};
 pub use plugin::{Control, Plugin};
+pub use recorder::{PhysAccess, Touch};
 pub use snapshot::{Mark, Snapshot};
 pub use stop::{StopReason, Until};
 pub use world::ConsoleListener;

@@ -32,7 +32,19 @@ impl Machine {
     fn run_to_stop(&mut self, until: Until) -> StopReason {
         self.state.over_breakpoint = false;
         self.state.forgotten = None;
+        let start = self.boundary();
         loop {
+            match until {
+                Until::Boundary if self.boundary() != start => return StopReason::Until,
+                Until::Resumed(serial) => {
+                    self.note_place();
+                    self.note_resumption();
+                    if !self.cpu.activations.is_open(serial) {
+                        return StopReason::Until;
+                    }
+                }
+                _ => {}
+            }
             self.forget_translations();
             let next_is_iret = self.schedule.wants_irets() && self.next_is_iret();
             match self.at_boundary(next_is_iret) {
@@ -68,7 +80,7 @@ impl Machine {
 
     fn is_reached(&self, until: Until) -> bool {
         match until {
-            Until::Never => false,
+            Until::Never | Until::Boundary | Until::Resumed(_) => false,
             Until::Icount(n) => self.world.engine.icount() >= n,
             Until::Address(at) => self.cpu.regs.rip == at.0,
         }
@@ -137,7 +149,9 @@ impl Machine {
             || (self.cpu.shadow != InterruptShadow::None
                 && (self.cpu.nmi.pending || self.cpu.pending_db != 0 || self.interrupt_waits()))
             || self.world.log.wants(EventClass::MEM)
-            || self.config.tlb == TlbMode::None;
+            || self.config.tlb == TlbMode::None
+            || until == Until::Boundary
+            || self.world.recorder.is_some();
         match self.schedule.next_icount(self.boundary()) {
             Some(at) if at <= icount => step = true,
             Some(at) => {
@@ -181,7 +195,16 @@ impl Machine {
         if std::mem::take(&mut self.world.tlb_stale) {
             self.world.engine.flush_tlb();
         }
+        let expected = self
+            .world
+            .recorder
+            .is_some()
+            .then(|| self.expected_accesses());
         let before = self.world.engine.icount();
+        let mut begin = self.boundary();
+        if self.state.in_rep {
+            begin.sub = self.state.rep_sub;
+        }
         let trap = self.cpu.regs.rflags & rflags::TF != 0;
         let mut regs = self.cpu.regs.clone();
         let world = &mut self.world;
@@ -195,11 +218,17 @@ impl Machine {
             formatter: &mut self.formatter,
             cpl: regs.cpl,
             depth: self.cpu.activations.depth(),
+            begin,
         };
         let exit = world.engine.run(&mut regs, &mut view, options);
         self.cpu.regs.gpr = regs.gpr;
         self.cpu.regs.rip = regs.rip;
         self.cpu.regs.rflags = regs.rflags;
+        if let Some(expected) = expected
+            && (self.world.engine.icount() != before || exit.rep_iterations != 0)
+        {
+            self.record(&expected);
+        }
         self.book(before, exit.rep_iterations);
         if trap && matches!(exit.cause, Cause::Stepped) {
             self.cpu.pending_db |= crate::arch::bits::dr6::BS;
@@ -224,6 +253,9 @@ impl Machine {
         }
         if rep_iterations != 0 {
             let more = u32::try_from(rep_iterations).unwrap_or(u32::MAX);
+            if !self.state.in_rep {
+                self.state.rep_sub = self.state.sub;
+            }
             self.state.sub = self.state.sub.saturating_add(more);
             if !std::mem::replace(&mut self.state.in_rep, true) {
                 self.state.flags_before_rep = self.world.engine.flags_before_rep();

@@ -1,6 +1,7 @@
 //! Moments of a machine, to come back to.
 
 use super::Machine;
+use super::clock::Clock;
 use super::computer::RunState;
 use crate::arch::PAGE_SIZE;
 use crate::device::{BusSnapshot, ConsoleLines};
@@ -26,6 +27,7 @@ struct Registers {
     schedule: ScheduleState,
     state: RunState,
     idle: u64,
+    clock: Clock,
     random: u64,
 }
 
@@ -47,6 +49,7 @@ impl Machine {
             schedule: self.schedule.clone(),
             state: self.state.clone(),
             idle: self.world.idle,
+            clock: self.world.clock.clone(),
             random: self.world.random,
         }
     }
@@ -62,6 +65,7 @@ impl Machine {
         self.state = saved.state.clone();
         self.state.armed = None;
         self.world.idle = saved.idle;
+        self.world.clock = saved.clock.clone();
         self.world.random = saved.random;
         self.world.tlb_stale = true;
     }
@@ -100,7 +104,8 @@ impl Machine {
     }
 
     /// Marks the present moment for [`rewind`](Self::rewind): from now on a page is copied before
-    /// it first changes, which costs what changes and not what there is.
+    /// it first changes, which costs what changes and not what there is. Marks nest; each is to be
+    /// [forgotten](Self::unmark) when nobody goes back to it any more.
     #[must_use]
     pub fn mark(&mut self) -> Mark {
         self.world.engine.begin_undo();
@@ -109,14 +114,19 @@ impl Machine {
         }
     }
 
-    /// Goes back to the last [`mark`](Self::mark), which stays.
+    /// Goes back to the newest [`mark`](Self::mark), which stays.
     pub fn rewind(&mut self, mark: &Mark) {
         self.world.engine.rewind_ram();
         self.restore_registers(&mark.registers);
     }
+
+    /// Forgets the newest mark, and stays where it is.
+    pub fn unmark(&mut self) {
+        self.world.engine.end_undo();
+    }
 }
 
-/// The last marked moment of one machine.
+/// A marked moment of one machine.
 #[derive(Clone)]
 pub struct Mark {
     registers: Registers,

@@ -14,6 +14,11 @@ pub enum Until {
     Icount(u64),
     /// At the first boundary before the instruction at this address.
     Address(VirtAddr),
+    /// At the next boundary, before anything is taken there.
+    Boundary,
+    /// At the first boundary at which the delivery with this number has been resumed, or forgotten,
+    /// before anything is taken there.
+    Resumed(u64),
 }
 
 /// Why a run ended. What the guest did is here, never an error.

@@ -20,6 +20,8 @@ pub(super) struct View<'a> {
     pub(super) formatter: &'a mut InsnText,
     pub(super) cpl: u8,
     pub(super) depth: u16,
+    /// Where the instruction at which the run begins began.
+    pub(super) begin: Boundary,
 }
 
 impl Source for View<'_> {
@@ -38,7 +40,12 @@ impl Source for View<'_> {
 
     fn instruction(&mut self, rip: VirtAddr, bytes: &[u8], icount: u64) {
         let kind = self.formatter.event(rip, bytes);
-        let at = Boundary { icount, sub: 0 };
+        let sub = if icount == self.begin.icount {
+            self.begin.sub
+        } else {
+            0
+        };
+        let at = Boundary { icount, sub };
         self.log.push(Event {
             at,
             rip,

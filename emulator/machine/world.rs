@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::clock::Clock;
 use super::log::Log;
+use super::recorder::{Recorder, Touch};
 use crate::arch::{Hex, PhysAddr};
 use crate::device::{Concern, ConsoleLines, DeviceBus, DeviceContext, Signal, all_ones};
 use crate::engine::Engine;
@@ -22,6 +24,10 @@ pub(super) struct World {
     /// Virtual time that has passed while the CPU was halted.
     pub(super) idle: u64,
     pub(super) random: u64,
+    /// Somebody wants to know what is accessed.
+    pub(super) recorder: Option<Recorder>,
+    /// See [`super::clock`].
+    pub(super) clock: Clock,
     /// The engine must forget its translations.
     pub(super) tlb_stale: bool,
     /// What devices have signalled and nobody has acted on yet.
@@ -38,7 +44,7 @@ const MAX_NOTES: usize = 50;
 impl World {
     /// Virtual time: retired instructions, and what passed in HLT.
     pub(super) fn now(&self) -> u64 {
-        self.engine.icount().wrapping_add(self.idle)
+        self.clock.now(self.engine.icount().wrapping_add(self.idle))
     }
 
     pub(super) fn note(&mut self, text: String) {
@@ -132,7 +138,19 @@ impl World {
 }
 
 impl Bus for World {
+    fn entry_read(&mut self, at: PhysAddr, entry: &mut [u8; 8]) {
+        let recorder = self.recorder.take();
+        self.phys_read(at, entry);
+        self.recorder = recorder;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(Touch::Walk, at, entry.len());
+        }
+    }
+
     fn phys_read(&mut self, at: PhysAddr, buf: &mut [u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(Touch::Read, at, buf.len());
+        }
         if !self.devices.claims_frame(at) && self.engine.ram().read(at.0, buf) {
             return;
         }
@@ -152,6 +170,9 @@ impl Bus for World {
     }
 
     fn phys_write(&mut self, at: PhysAddr, data: &[u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(Touch::Write, at, data.len());
+        }
         if !self.devices.claims_frame(at) && self.engine.write_ram(at.0, data) {
             return;
         }

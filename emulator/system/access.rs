@@ -16,7 +16,7 @@ pub struct BusMemory<'a>(pub &'a mut dyn Bus);
 impl PhysMemory for BusMemory<'_> {
     fn read_u64(&mut self, at: PhysAddr) -> u64 {
         let mut bytes = [0; 8];
-        self.0.phys_read(at, &mut bytes);
+        self.0.entry_read(at, &mut bytes);
         u64::from_le_bytes(bytes)
     }
 

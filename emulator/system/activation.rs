@@ -215,9 +215,35 @@ impl Activations {
     }
 
     fn position(&self, id: DeliveryId) -> Option<usize> {
+        self.place(id.serial)
+    }
+
+    fn place(&self, serial: u64) -> Option<usize> {
         self.open
-            .binary_search_by_key(&id.serial, |a| a.id.serial)
+            .binary_search_by_key(&serial, |a| a.id.serial)
             .ok()
+    }
+
+    /// Whether the delivery with this number has not been resumed.
+    #[must_use]
+    pub fn is_open(&self, serial: u64) -> bool {
+        self.place(serial).is_some()
+    }
+
+    /// Whether the same deliveries are unresumed, whatever their numbers.
+    #[must_use]
+    pub fn same_but_for_numbers(&self, other: &Self) -> bool {
+        let same = |a: &Activation, b: &Activation| {
+            (a.id.vector, a.kind, a.frame, a.len, a.context)
+                == (b.id.vector, b.kind, b.frame, b.len, b.context)
+        };
+        self.open.len() == other.open.len()
+            && self.open.iter().zip(&other.open).all(|(a, b)| same(a, b))
+            && match (&self.blocker, &other.blocker) {
+                (Some(a), Some(b)) => same(a, b),
+                (None, None) => true,
+                _ => false,
+            }
     }
 
     /// Notes an IRET that popped `popped` with RIP's slot at `slot`; `whole`: five quadwords.

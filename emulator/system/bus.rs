@@ -11,6 +11,11 @@ pub trait Bus {
     /// Reads `buf.len()` bytes at `at` (never across a 4 KiB frame).
     fn phys_read(&mut self, at: PhysAddr, buf: &mut [u8]);
 
+    /// Reads a paging-structure entry for a page walk.
+    fn entry_read(&mut self, at: PhysAddr, entry: &mut [u8; 8]) {
+        self.phys_read(at, entry);
+    }
+
     /// Writes `data` at `at` (never across a 4 KiB frame). Drops translated code there.
     fn phys_write(&mut self, at: PhysAddr, data: &[u8]);
 
