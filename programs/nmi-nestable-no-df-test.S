@@ -2,8 +2,7 @@
 #
 # The user's RSP points into the NMI stack, and SYSCALL does not change RSP. An NMI at CPL 0 that finds such an RSP is
 # nested only if DF is set: the handler sets it when it leaves, and SYSCALL clears it. Without that test an NMI in the
-# gap asks a handler to run again that does not run. (Twin: nmi-nestable. Run it with --nmi at=entry_syscall. The case of
-# CVE-2015-3291.)
+# gap asks a handler to run again that does not run. (Twin: nmi-nestable. Run it with --nmi at=entry_syscall.)
 #
 #     SYSCALL        to entry_syscall
 #     NMI#1          at entry_syscall, saved RSP nmi_iret: to nmi_nested

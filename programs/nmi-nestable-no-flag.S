@@ -1,4 +1,4 @@
-# nmi-nestable-no-flag: nmi-nestable, but the "NMI executing" flag is not looked at: a nested NMI takes itself for the first
+# nmi-nestable-no-flag: nmi-nestable, but nobody looks at the executing flag: a nested NMI takes itself for the first
 #
 # Only RSP and DF are left to tell a nested NMI. DF is clear until the handler leaves, so an NMI in its middle takes the
 # frames for its own. (Twin: nmi-nestable. Run it with --nmi at=nmi_body_done.)
@@ -8,8 +8,8 @@
 #       IRET of NMI#2  to nmi_body_done
 #     IRET of NMI#1    pops nmi_iret: to nmi_body_done again, and so for ever
 #
-# Any NMI from nmi_entry (it is latched until the #PF's IRET) to nmi_leave_mark does that; two instructions later DF tells.
-# Success without another NMI, as all of these.
+# Any NMI from nmi_entry (it is latched until the #PF's IRET) to nmi_leave_mark does that; one instruction later, DF
+# tells. Without a second NMI nothing goes wrong.
 
 .set WITHOUT_FLAG, 1
 .include "nestable-kernel.inc"

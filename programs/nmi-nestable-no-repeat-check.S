@@ -1,8 +1,8 @@
 # nmi-nestable-no-repeat-check: nmi-nestable, but NMIs may change nmi_iret while the handler fills it in
 #
-# A repetition begins with an IRET to nmi_repeat, so NMIs are not blocked there. One that comes then must change nothing:
-# the handler is about to run anyway. Without the look at the interrupted RIP it writes nmi_iret, in the middle of the
-# outer one's copy. It takes three NMIs. (Twin: nmi-nestable. Run it with --nmi at=nmi_body_done and
+# A repetition begins with an IRET to nmi_repeat, so NMIs are not blocked there. One that comes then must change
+# nothing: the handler is about to run anyway. Without the look at the interrupted RIP it writes nmi_iret, in the middle
+# of the outer one's copy. It takes three NMIs. (Twin: nmi-nestable. Run it with --nmi at=nmi_body_done and
 # --nmi 'at=nmi_repeat+0x22#2'.)
 #
 #     NMI#1            at work_interrupted; its #PF's IRET unblocks NMIs
@@ -12,8 +12,8 @@
 #                      ... and then RFLAGS, CS and RIP
 #     IRET of NMI#1    to work_interrupted, with an RSP on the NMI stack
 #
-# At nmi_repeat itself the flag is not yet set: NMI#3 is first, NMI#1's context is lost, and the handler runs for ever. At
-# +0x22, +0x29 and +0x30 it is as above; at the other boundaries there NMI#3 does no harm.
+# At nmi_repeat itself the flag is not yet set: NMI#3 is first, NMI#1's context is lost, and the handler runs for ever.
+# At +0x22, +0x29 and +0x30 it is as above; at the other boundaries there NMI#3 does no harm.
 
 .set WITHOUT_REPEAT_CHECK, 1
 .include "nestable-kernel.inc"

@@ -1,9 +1,9 @@
 # nmi-nestable-user-on-ist: nmi-nestable, but an NMI from CPL 3 is handled on the NMI stack: its IRET may fault there
 #
 # An IRET to CPL 3 may fault: here the user's stack segment has become not present. The fault's handler then runs on the
-# NMI stack, where the flag is already clear; its frame is the next NMI's prey, as NMIs are not blocked (the #PF's IRET
-# has seen to that; on Intel, the IRET that faults does so too). (Twin: nmi-nestable. Run it with --nmi at=user_withdrawn
-# and --nmi 'at=stack_fault_entry#2'. The case of CVE-2015-5157.)
+# NMI stack, where the flag is already clear; its frame is the next NMI's prey, as NMIs are not blocked: the #PF's IRET
+# has seen to that (and on Intel, the IRET that faults does so too). (Twin: nmi-nestable. Run it with
+# --nmi at=user_withdrawn and --nmi 'at=stack_fault_entry#2'.)
 #
 #     NMI#1            at user_withdrawn, from CPL 3
 #       #SS            at nmi_leave_iret: its frame is where nmi_outermost is

@@ -1,7 +1,7 @@
 # nmi-nestable-wrong-order: nmi-nestable, but nmi_iret is copied to nmi_outermost: a repetition keeps the wrong one
 #
-# It makes no difference the first time in which order the two frames are filled in. But a nested NMI writes nmi_iret, so
-# a repetition must copy from nmi_outermost. Here nmi_setup copies the processor's frame to nmi_iret, and nmi_repeat
+# The first time it makes no difference in which order the two frames are filled in. But a nested NMI writes nmi_iret,
+# so a repetition must copy from nmi_outermost. Here nmi_setup copies the processor's frame to nmi_iret, and nmi_repeat
 # copies that to nmi_outermost. (Twin: nmi-nestable. Run it with --nmi at=nmi_body_done.)
 #
 #     NMI#1                at work_interrupted; its #PF's IRET unblocks NMIs

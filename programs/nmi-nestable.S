@@ -1,7 +1,7 @@
 # nmi-nestable: an NMI handler that may fault and be interrupted by NMIs, and a kernel in which each safeguard matters
 #
-# The cure that Linux took for nested-nmi (the other one is nested-nmi-popf). The handler is in include/nestable.inc and
-# tells how it works; the kernel and the user around it are in include/nestable-kernel.inc.
+# The other cure for nested-nmi, the one that Linux took (the first is nested-nmi-popf). How the handler works stands in
+# include/nestable.inc; the kernel and the user around it are in include/nestable-kernel.inc.
 #
 #     IRET             to the user, who points RSP into the NMI stack, sets DF, and makes four system calls
 #     #PF, #PF, #BP    in the kernel, in the first one
@@ -16,16 +16,17 @@
 #
 # Exceptions are another matter. A spurious page fault (--exception page-fault@at=...,ec=0,addr=0x2000) does harm
 #
-#     from nmi_entry to nmi_setup's end     if an NMI is raised until the fault's IRET, which unblocks it too early: the
-#                                           frames are not yet safe. In an NMI that is nested, from nmi_entry to
-#                                           nmi_nested_iret, it does so by itself: the fault's frame goes over nmi_iret
-#     from nmi_repeat's 3rd to 7th boundary always: RSP is above nmi_outermost, and the fault's frame goes over it
-#     at nmi_repeat and its last boundary   in a repetition, if an NMI comes in the fault's handler
-#     at nmi_leave_mark, _flag and _iret    if an NMI is raised in the fault's handler (DF and the flag are clear there),
-#                                           or has asked for a repetition already: the fault's frame goes over nmi_outermost
-#     in nmi_user, up to its frame's end    as in nmi_setup
+#     nmi_entry to nmi_setup's end,       if another NMI is raised before the fault's IRET: that IRET unblocks it, and
+#     and to the end of nmi_user's copy   the frames are not safe yet
+#     nmi_entry to nmi_nested_iret,       always: the fault's frame goes over nmi_executing and nmi_iret, and these are
+#     of a nested NMI                     the outer one's
+#     nmi_repeat's boundaries 3 to 7      always: RSP is above nmi_outermost, and the fault's frame goes over it
+#     its boundaries 1 and 8              in a repetition, if another NMI comes before the fault's IRET
+#     nmi_leave_mark, _flag and _iret     if another NMI comes before the fault's IRET, or has asked for a repetition: the
+#                                         fault's frame goes over nmi_outermost
 #
-# and nowhere else: NMI handlers must not take a fault there, and nothing there can.
+# and nowhere else, but for CR2: until nmi_setup has read it, and after nmi_leave has written it, the fault's CR2 is the
+# one that stays. These are the places in which an NMI handler must not fault, and this one does not.
 #
 # Each of these lacks one safeguard, and fails at the schedule given, which does this program no harm:
 #
@@ -34,7 +35,7 @@
 #     nmi-nestable-no-repeat-check   at=nmi_body_done and at=nmi_repeat+0x22#2  returns to the kernel on the NMI stack
 #     nmi-nestable-early-clear       at=nmi_leave_mark                          runs for ever in two instructions
 #     nmi-nestable-wrong-order       at=nmi_body_done                           runs for ever in the handler
-#     nmi-nestable-no-cr2            at=page_fault_read                         a page fault is handled at another address
+#     nmi-nestable-no-cr2            at=page_fault_read                         a wrong address is taken for CR2
 #     nmi-nestable-user-on-ist       at=user_withdrawn, at=stack_fault_entry#2  a stack fault's frame is lost
 
 .include "nestable-kernel.inc"
