@@ -9,4 +9,6 @@
 #     IRET of NMI#1    pops nmi_iret: to nmi_leave_mark again, and so for ever
 
 .set FLAG_CLEARED_EARLY, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

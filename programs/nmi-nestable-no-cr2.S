@@ -12,4 +12,6 @@
 # So it is at every boundary from page_fault_entry to page_fault_read.
 
 .set WITHOUT_CR2, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

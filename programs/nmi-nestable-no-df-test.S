@@ -11,4 +11,6 @@
 # So it is at all boundaries with the user's RSP: the three from entry_syscall, and the two before SYSRET.
 
 .set WITHOUT_DF_TEST, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

@@ -12,4 +12,6 @@
 # tells. Without a second NMI nothing goes wrong.
 
 .set WITHOUT_FLAG, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

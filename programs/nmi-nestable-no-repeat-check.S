@@ -16,4 +16,6 @@
 # At +0x22, +0x29 and +0x30 it is as above; at the other boundaries there NMI#3 does no harm.
 
 .set WITHOUT_REPEAT_CHECK, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

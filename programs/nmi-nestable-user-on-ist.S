@@ -15,4 +15,6 @@
 # handler's, which then finds a stack fault by another segment, or at another place. So it is until nmi_leave_iret.
 
 .set USER_ON_IST, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

@@ -12,4 +12,6 @@
 # Any NMI from nmi_entry (it is latched until the #PF's IRET) to nmi_leave_iret does that.
 
 .set FRAMES_IN_WRONG_ORDER, 1
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"

@@ -22,8 +22,8 @@
 #     of a nested NMI                     the outer one's
 #     nmi_repeat's boundaries 3 to 7      always: RSP is above nmi_outermost, and the fault's frame goes over it
 #     its boundaries 1 and 8              in a repetition, if another NMI comes before the fault's IRET
-#     nmi_leave_mark, _flag and _iret     if another NMI comes before the fault's IRET, or has asked for a repetition: the
-#                                         fault's frame goes over nmi_outermost
+#     nmi_leave_mark, _flag and _iret     if another NMI comes before the fault's IRET, or has asked for a repetition
+#                                         before: the fault's frame goes over nmi_outermost
 #
 # and nowhere else, but for CR2: until nmi_setup has read it, and after nmi_leave has written it, the fault's CR2 is the
 # one that stays. These are the places in which an NMI handler must not fault, and this one does not.
@@ -38,4 +38,6 @@
 #     nmi-nestable-no-cr2            at=page_fault_read                         a wrong address is taken for CR2
 #     nmi-nestable-user-on-ist       at=user_withdrawn, at=stack_fault_entry#2  a stack fault's frame is lost
 
+.include "kernel.inc"
+.include "apic.inc"
 .include "nestable-kernel.inc"
