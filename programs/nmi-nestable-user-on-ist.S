@@ -12,7 +12,8 @@
 #     IRET of NMI#1    to nmi_repeat: nmi_outermost, the #SS's frame, leads to nmi_leave_iret, and so for ever
 #
 # One instruction later DF is clear, and NMI#2 takes itself for the first: its frames and registers go over the #SS
-# handler's, which then finds a stack fault by another segment, or at another place. So it is until nmi_leave_iret.
+# handler's, which then finds a stack fault by another segment or at another place, or (when it is about to leave) comes
+# back for ever. The last such boundary is nmi_leave_iret, where the IRET is tried again.
 
 .set USER_ON_IST, 1
 .include "kernel.inc"
