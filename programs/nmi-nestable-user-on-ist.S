@@ -5,13 +5,13 @@
 # has seen to that (and on Intel, the IRET that faults does so too). (Twin: nmi-nestable. Run it with
 # --nmi at=user_withdrawn and --nmi 'at=stack_fault_entry#2'.)
 #
-#     NMI#1            at user_withdrawn, from CPL 3
+#     NMI#2            at user_withdrawn, from CPL 3
 #       #SS            at nmi_leave_iret: its frame is where nmi_outermost is
-#         NMI#2        at stack_fault_entry, DF still set: takes itself for nested, and points nmi_iret at nmi_repeat
+#         NMI#3        at stack_fault_entry, DF still set: takes itself for nested, and points nmi_iret at nmi_repeat
 #       IRET of #SS    to nmi_leave_iret
-#     IRET of NMI#1    to nmi_repeat: nmi_outermost, the #SS's frame, leads to nmi_leave_iret, and so for ever
+#     IRET of NMI#2    to nmi_repeat: nmi_outermost, the #SS's frame, leads to nmi_leave_iret, and so for ever
 #
-# One instruction later DF is clear, and NMI#2 takes itself for the first: its frames and registers go over the #SS
+# One instruction later DF is clear, and NMI#3 takes itself for the first: its frames and registers go over the #SS
 # handler's, which then finds a stack fault by another segment or at another place, or (when it is about to leave) comes
 # back for ever. The last such boundary is nmi_leave_iret, where the IRET is tried again.
 
