@@ -115,6 +115,7 @@ impl Machine {
         self.take_signals();
         self.note_resumption();
         self.consult_schedule(next_is_iret);
+        self.show_checks();
         self.show_plugins();
         if let Some(stop) = self.ending() {
             return AtBoundary::Stop(stop);

@@ -8,6 +8,7 @@
 
 mod access;
 mod boundary;
+mod check;
 mod computer;
 mod config;
 mod fetch;

@@ -3,12 +3,14 @@
 use super::Machine;
 use super::computer::RunState;
 use crate::arch::PAGE_SIZE;
+use crate::check::Checks;
 use crate::device::{BusSnapshot, ConsoleLines};
 use crate::engine::EngineSnapshot;
 use crate::schedule::ScheduleState;
 use crate::system::Cpu;
+use crate::trace::Event;
 
-/// A moment: registers, FPU, devices, schedule and all of RAM that is not zero.
+/// A moment: registers, FPU, devices, schedule, what the checks know, and all of RAM that is not zero.
 #[derive(Clone)]
 pub struct Snapshot {
     registers: Registers,
@@ -27,6 +29,8 @@ struct Registers {
     state: RunState,
     idle: u64,
     random: u64,
+    checks: Option<Box<Checks>>,
+    unchecked: Vec<Event>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -48,6 +52,8 @@ impl Machine {
             state: self.state.clone(),
             idle: self.world.idle,
             random: self.world.random,
+            checks: self.checks.clone(),
+            unchecked: self.world.log.unchecked.clone(),
         }
     }
 
@@ -63,6 +69,8 @@ impl Machine {
         self.state.armed = None;
         self.world.idle = saved.idle;
         self.world.random = saved.random;
+        self.checks.clone_from(&saved.checks);
+        self.world.log.unchecked.clone_from(&saved.unchecked);
         self.world.tlb_stale = true;
     }
 
