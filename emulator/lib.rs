@@ -50,6 +50,7 @@
 //! * [`machine::Machine::unicorn`] gives the Unicorn instance to who wants hooks of his own.
 
 pub mod arch;
+pub mod check;
 pub mod device;
 pub mod engine;
 pub mod load;

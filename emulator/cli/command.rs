@@ -4,12 +4,13 @@ use clap::Subcommand;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::{completions, programs, run, schema, walk};
+use super::{completions, explain, programs, run, schema, walk};
 
 /// One command with its arguments.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(run::RunArgs),
+    Explain(explain::ExplainArgs),
     Walk(walk::WalkArgs),
     Programs(programs::ProgramsArgs),
     Schema(schema::SchemaArgs),
@@ -21,6 +22,7 @@ impl Command {
     pub fn execute(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Run(args) => run::run(&args),
+            Self::Explain(args) => explain::explain(&args),
             Self::Walk(args) => walk::walk(&args),
             Self::Programs(args) => programs::programs(&args),
             Self::Schema(args) => schema::schema(&args),

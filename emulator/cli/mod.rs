@@ -1,12 +1,15 @@
 //! The command line: a thin shell over the library. One command a file.
 
 mod app;
+mod check_args;
 mod command;
 mod completions;
 mod console;
 mod dump;
 mod exit_code;
+mod explain;
 mod failure;
+mod findings;
 mod image_args;
 mod interrupt;
 mod machine_args;

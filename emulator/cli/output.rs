@@ -23,13 +23,22 @@ pub enum Color {
 impl Color {
     /// Whether standard output (or, with `file`, a file) gets colours.
     pub fn wanted(self, file: bool) -> bool {
+        self.decide(!file && io::stdout().is_terminal())
+    }
+
+    /// Whether standard error gets colours.
+    pub fn wanted_on_stderr(self) -> bool {
+        self.decide(io::stderr().is_terminal())
+    }
+
+    fn decide(self, terminal: bool) -> bool {
         let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
         match self {
             Self::Always => true,
             Self::Never => false,
             Self::Auto => {
                 let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-                !file && !set("NO_COLOR") && !dumb && io::stdout().is_terminal()
+                !set("NO_COLOR") && !dumb && terminal
             }
         }
     }

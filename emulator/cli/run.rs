@@ -11,10 +11,12 @@ use iretrace::trace::{
     TextWriter, parse_events,
 };
 
+use super::check_args::CheckArgs;
 use super::console::Console;
 use super::dump::{self, DumpList};
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use super::findings::Shown;
 use super::image_args::ImageArgs;
 use super::machine_args::MachineArgs;
 use super::output::{self, Color};
@@ -47,6 +49,8 @@ pub struct RunArgs {
     machine: MachineArgs,
     #[command(flatten)]
     schedule: ScheduleArgs,
+    #[command(flatten)]
+    checks: CheckArgs,
     #[command(flatten)]
     trace: TraceArgs,
 }
@@ -85,7 +89,15 @@ pub struct TraceArgs {
     #[arg(long, value_name = "LIST", value_parser = DumpList::parse)]
     dump: Option<DumpList>,
 
-    /// Colours in a text trace
+    /// Show what the checks only note, too, not just how much there is
+    #[arg(long, conflicts_with = "no-checks")]
+    notes: bool,
+
+    /// Write what the checks find to this file, as JSON
+    #[arg(long, value_name = "FILE", conflicts_with = "no-checks")]
+    findings: Option<PathBuf>,
+
+    /// Colours in a text trace, and in what is found
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
 }
@@ -140,7 +152,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         session.machine.on_console(console.writer(stop));
     }
 
+    if let Some(config) = args.checks.config(&session.image)? {
+        session.machine.enable_checks(config);
+    }
+
     let stop = session.run();
+    session.machine.end_checks(&stop);
     let finished = session.machine.finish();
     if let Some(Err(e)) = console.map(|c| c.finish()) {
         return Err(Failure::stdout(&e));
@@ -159,7 +176,47 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
             output::print(&text)?;
         }
     }
-    Ok(ExitCode::of_stop(&stop))
+    let denied = show_findings(args, &session, events)?;
+    let code = ExitCode::of_stop(&stop);
+    Ok(if denied {
+        code.min(ExitCode::Findings)
+    } else {
+        code
+    })
+}
+
+/// Says what was found; whether it is denied.
+fn show_findings(args: &RunArgs, session: &Session, events: EventClass) -> Result<bool, Failure> {
+    let Some(findings) = session.machine.findings() else {
+        return Ok(false);
+    };
+    let mut again = recipe(args, session, events).words();
+    again.extend(args.checks.words());
+    let shown = Shown {
+        image: &session.image,
+        policy: args.checks.policy(),
+        again,
+        notes: args.trace.notes,
+        color: args.trace.color,
+    };
+    if let Some(path) = &args.trace.findings {
+        shown.write(findings, path)?;
+    }
+    Ok(shown.say(findings))
+}
+
+/// The command that does it again.
+fn recipe<'a>(args: &'a RunArgs, session: &'a Session, events: EventClass) -> Recipe<'a> {
+    Recipe {
+        image_args: &args.image,
+        config: &session.config,
+        until: args.machine.until.as_ref(),
+        schedule: &session.schedule,
+        events,
+        events_list: args.trace.events.as_deref(),
+        format: args.trace.format,
+        verbose: args.trace.verbose,
+    }
 }
 
 /// What became of the trace. An end that goes before a failed output is not hidden by it.
@@ -214,17 +271,7 @@ fn trace_to<W: io::Write + 'static>(
     session: &Session,
     events: EventClass,
 ) -> io::Result<Box<dyn EventSink>> {
-    let header = Recipe {
-        image_args: &args.image,
-        config: &session.config,
-        until: args.machine.until.as_ref(),
-        schedule: &session.schedule,
-        events,
-        events_list: args.trace.events.as_deref(),
-        format: args.trace.format,
-        verbose: args.trace.verbose,
-    }
-    .header(&session.image);
+    let header = recipe(args, session, events).header(&session.image);
     let symbols = Arc::clone(&session.image);
     match args.trace.format {
         Format::Jsonl => Ok(Box::new(JsonlWriter::new(out, &header, symbols)?)),

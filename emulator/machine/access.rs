@@ -86,14 +86,18 @@ impl Machine {
         if stop.is_some() {
             return stop;
         }
+        let watched = self.is_watched(accesses);
+        if watched {
+            self.show_accesses(insn, accesses);
+        }
         match device {
             Some((a, phys)) => self.device_access(insn, a, phys, accesses, hits),
-            None if armed => self.watched_access(hits),
+            None if armed || watched => self.watched_access(hits),
             None => None,
         }
     }
 
-    /// One instruction (or REP iteration) with data breakpoints in reach.
+    /// One instruction (or REP iteration) with data breakpoints, or what a check watches, in reach.
     fn watched_access(&mut self, hits: u64) -> Option<StopReason> {
         self.world.engine.set_denied_pages(Vec::new());
         self.state.armed = None;
@@ -184,16 +188,17 @@ impl Machine {
     }
 
     fn touches_more_than_ram(&mut self, accesses: &[DataAccess]) -> bool {
-        accesses.iter().any(|a| {
-            let armed =
-                crate::system::debug::armed_pages(&self.cpu.regs).any(|p| p == a.addr.page());
-            let access = Access::explicit(a.kind, self.cpu.regs.cpl);
-            let ram = self
-                .cpu
-                .translate(&mut self.world, a.addr, access)
-                .is_ok_and(|p| self.world.is_ram(p));
-            armed || !ram
-        })
+        self.is_watched(accesses)
+            || accesses.iter().any(|a| {
+                let armed =
+                    crate::system::debug::armed_pages(&self.cpu.regs).any(|p| p == a.addr.page());
+                let access = Access::explicit(a.kind, self.cpu.regs.cpl);
+                let ram = self
+                    .cpu
+                    .translate(&mut self.world, a.addr, access)
+                    .is_ok_and(|p| self.world.is_ram(p));
+                armed || !ram
+            })
     }
 
     /// The value of a segment's base, for display.
@@ -209,7 +214,7 @@ impl Machine {
 }
 
 /// Whether a write access of `insn` is a read-modify-write.
-fn reads_destination(insn: &Instruction) -> bool {
+pub(super) fn reads_destination(insn: &Instruction) -> bool {
     use iced_x86::{InstructionInfoFactory, OpAccess};
     let mut factory = InstructionInfoFactory::new();
     factory.info(insn).used_memory().iter().any(|m| {

@@ -133,6 +133,7 @@ impl Machine {
             self.go_on();
         }
         self.consult_schedule(next_is_iret);
+        self.show_checks();
         self.show_plugins();
         if let Some(stop) = self.ending() {
             return AtBoundary::Stop(stop);

@@ -15,6 +15,7 @@ use super::view::InsnText;
 use super::world::{ConsoleListener, World};
 use crate::arch::paging::{PhysMemory, walk};
 use crate::arch::{Access, CpuState, Exception, Hex, PAGE_SIZE, PhysAddr, Vector, VirtAddr};
+use crate::check::Checks;
 use crate::device::{Device, DeviceBus, LapicConfig};
 use crate::engine::{Engine, Ram};
 use crate::load::{Image, LoadError};
@@ -33,9 +34,23 @@ pub struct Machine {
     pub(super) schedule: ScheduleState,
     pub(super) state: RunState,
     pub(super) plugins: Vec<Box<dyn Plugin>>,
+    pub(super) checks: Option<Box<Checks>>,
     pub(super) interrupt: Arc<AtomicBool>,
     pub(super) scratch: Vec<crate::system::insn::DataAccess>,
     pub(super) formatter: InsnText,
+}
+
+/// What the engine's breakpoints and denied pages are made from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Armed {
+    /// The schedule's generation.
+    pub(super) schedule: u64,
+    /// The address of [`Until`](super::Until).
+    pub(super) until: Option<u64>,
+    pub(super) dr7: u64,
+    pub(super) dr: [u64; 4],
+    /// The checks' generation.
+    pub(super) checks: u64,
 }
 
 /// Where a run is, beside the registers.
@@ -69,8 +84,8 @@ pub(super) struct RunState {
     pub(super) over_breakpoint: bool,
     /// Deliveries and REP iterations, weighted by their cost: work that retires nothing.
     pub(super) work: u64,
-    /// What the engine's breakpoints were made from: the schedule's generation and [`Until`](super::Until).
-    pub(super) armed: Option<(u64, Option<u64>, u64, [u64; 4])>,
+    /// What the engine's breakpoints were made from.
+    pub(super) armed: Option<Armed>,
     /// Data accesses refused in a row with nothing retired between.
     pub(super) refusals: u32,
     pub(super) ended: Option<StopReason>,
@@ -117,6 +132,7 @@ impl Machine {
             schedule: ScheduleState::default(),
             state: RunState::default(),
             plugins: Vec::new(),
+            checks: None,
             interrupt: Arc::new(AtomicBool::new(false)),
             scratch: Vec::new(),
             formatter: InsnText::default(),

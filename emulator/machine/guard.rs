@@ -17,6 +17,7 @@ impl Machine {
         self.note_place();
         if guard == Guard::CallTarget {
             let bytes = self.instruction_bytes_if_traced(insn);
+            self.show_microcode(insn);
             return match near_branch(&mut self.cpu, &mut self.world, insn) {
                 Ok(_) => {
                     let place = self.world.log.place;

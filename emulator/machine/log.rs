@@ -1,4 +1,4 @@
-//! Where events go: sinks at once, plugins at the next boundary.
+//! Where events go: sinks at once, checks and plugins at the next boundary.
 
 use std::io;
 
@@ -15,15 +15,33 @@ pub(super) struct Place {
 }
 
 /// The sinks, and what plugins have not seen yet.
-#[derive(Default)]
 pub(super) struct Log {
     sinks: Vec<Box<dyn EventSink>>,
     classes: Option<EventClass>,
     /// Plugins are there: keep what happens for them.
     pub(super) keep: bool,
     pub(super) kept: Vec<Event>,
+    /// What the checks are made from; empty without checks.
+    pub(super) checked: EventClass,
+    /// What the checks have not seen yet.
+    pub(super) unchecked: Vec<Event>,
     pub(super) place: Place,
     pub(super) error: Option<io::Error>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            sinks: Vec::new(),
+            classes: None,
+            keep: false,
+            kept: Vec::new(),
+            checked: EventClass::empty(),
+            unchecked: Vec::new(),
+            place: Place::default(),
+            error: None,
+        }
+    }
 }
 
 impl Log {
@@ -35,6 +53,7 @@ impl Log {
 
     pub(super) fn wants(&self, class: EventClass) -> bool {
         self.classes.is_some_and(|c| c.intersects(class))
+            || self.checked.intersects(class)
             || (self.keep && !class.intersects(EventClass::INSN.union(EventClass::MEM)))
     }
 
@@ -68,6 +87,9 @@ impl Log {
             {
                 self.error = Some(e);
             }
+        }
+        if self.checked.intersects(class) {
+            self.unchecked.push(event.clone());
         }
         if self.keep {
             self.kept.push(event);

@@ -8,6 +8,7 @@
 
 mod access;
 mod boundary;
+mod check;
 mod clock;
 mod computer;
 mod config;

@@ -1,11 +1,13 @@
 //! The run loop: a boundary, then guest code up to the next thing that needs the rules.
 
 use super::boundary::{AtBoundary, WORK};
+use super::computer::Armed;
 use super::stop::{StopReason, Until};
 use super::view::View;
 use super::{Machine, TlbMode};
 use crate::arch::bits::rflags;
 use crate::arch::{AccessKind, EventType, Exception, Vector, VirtAddr};
+use crate::check::Checks;
 use crate::engine::{Cause, Exit, RunOptions};
 use crate::system::debug::{any_enabled, armed_instructions, armed_pages};
 use crate::system::insn::execute;
@@ -21,6 +23,7 @@ impl Machine {
     /// A run that ended can go on, unless the processor shut down.
     pub fn run(&mut self, until: Until) -> StopReason {
         let stop = self.run_to_stop(until);
+        self.show_checks();
         self.note_place();
         let log = &mut self.world.log;
         self.world.console.flush(|e| log.emit(e));
@@ -55,6 +58,7 @@ impl Machine {
             if self.is_reached(until) {
                 return StopReason::Until;
             }
+            self.check_instruction();
             let stop = match self.state.next.take() {
                 Some(insn) => self.execute(&insn),
                 None => self.run_engine(until),
@@ -97,14 +101,22 @@ impl Machine {
             .is_some_and(crate::system::insn::is_iret)
     }
 
-    /// The engine's breakpoints and denied pages follow the schedule and the debug registers.
+    /// The engine's breakpoints and denied pages follow the schedule, the debug registers and
+    /// the checks.
     fn arm(&mut self, until: Until) {
         let r = &self.cpu.regs;
         let until = match until {
             Until::Address(at) => Some(at.0),
             _ => None,
         };
-        let key = Some((self.schedule.generation(), until, r.dr7, r.dr));
+        let checks = self.checks.as_deref();
+        let key = Some(Armed {
+            schedule: self.schedule.generation(),
+            until,
+            dr7: r.dr7,
+            dr: r.dr,
+            checks: checks.map_or(0, Checks::generation),
+        });
         if self.state.armed == key {
             return;
         }
@@ -114,8 +126,9 @@ impl Machine {
             .breakpoints()
             .map(|at| at.0)
             .chain(until)
+            .chain(checks.and_then(Checks::stop_at).map(|at| at.0))
             .collect();
-        let mut pages = Vec::new();
+        let mut pages: Vec<u64> = checks.map_or_else(Vec::new, |c| c.pages().collect());
         if any_enabled(r) {
             stops.extend(armed_instructions(r).map(|at| at.0));
             pages.extend(armed_pages(r).map(|at| at.0));
@@ -126,11 +139,12 @@ impl Machine {
 
     /// Whether the engine has a breakpoint at RIP: it cannot stop at one whose code it cannot read.
     fn stops_here(&self) -> bool {
-        let Some((_, until, dr7, _)) = self.state.armed else {
+        let Some(Armed { until, dr7, .. }) = self.state.armed else {
             return false;
         };
         let rip = self.cpu.regs.rip;
         until == Some(rip)
+            || self.checks.as_deref().and_then(Checks::stop_at) == Some(VirtAddr(rip))
             || self.schedule.breakpoints().any(|at| at.0 == rip)
             || dr7 != 0 && armed_instructions(&self.cpu.regs).any(|at| at.0 == rip)
     }
@@ -151,7 +165,11 @@ impl Machine {
             || self.world.log.wants(EventClass::MEM)
             || self.config.tlb == TlbMode::None
             || until == Until::Boundary
-            || self.world.recorder.is_some();
+            || self.world.recorder.is_some()
+            || self
+                .checks
+                .as_ref()
+                .is_some_and(|c| c.wants_step(&self.cpu));
         match self.schedule.next_icount(self.boundary()) {
             Some(at) if at <= icount => step = true,
             Some(at) => {
@@ -330,6 +348,7 @@ impl Machine {
         let trap_before = self.cpu.regs.rflags & rflags::TF != 0;
         let tsc_before = (self.cpu.regs.msr.tsc_offset, self.cpu.regs.msr.tsc_adjust);
         let bytes = self.instruction_bytes_if_traced(insn);
+        self.show_microcode(insn);
         let outcome = match execute(&mut self.cpu, &mut self.world, insn) {
             Ok(outcome) => outcome,
             Err(crate::arch::Trap::Exception(exception)) => {

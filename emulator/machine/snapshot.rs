@@ -4,12 +4,14 @@ use super::Machine;
 use super::clock::Clock;
 use super::computer::RunState;
 use crate::arch::PAGE_SIZE;
+use crate::check::Checks;
 use crate::device::{BusSnapshot, ConsoleLines};
 use crate::engine::EngineSnapshot;
 use crate::schedule::ScheduleState;
 use crate::system::Cpu;
+use crate::trace::Event;
 
-/// A moment: registers, FPU, devices, schedule and all of RAM that is not zero.
+/// A moment: registers, FPU, devices, schedule, what the checks know, and all of RAM that is not zero.
 #[derive(Clone)]
 pub struct Snapshot {
     registers: Registers,
@@ -29,6 +31,8 @@ struct Registers {
     idle: u64,
     clock: Clock,
     random: u64,
+    checks: Option<Box<Checks>>,
+    unchecked: Vec<Event>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -51,6 +55,8 @@ impl Machine {
             idle: self.world.idle,
             clock: self.world.clock.clone(),
             random: self.world.random,
+            checks: self.checks.clone(),
+            unchecked: self.world.log.unchecked.clone(),
         }
     }
 
@@ -67,6 +73,8 @@ impl Machine {
         self.world.idle = saved.idle;
         self.world.clock = saved.clock.clone();
         self.world.random = saved.random;
+        self.checks.clone_from(&saved.checks);
+        self.world.log.unchecked.clone_from(&saved.unchecked);
         self.world.tlb_stale = true;
     }
 

@@ -34,4 +34,4 @@ pub use queue::{BoundaryContext, ScheduleState};
 pub use resolve::{
     ResolveError, ResolvedInjection, ResolvedOrigin, ResolvedTrigger, SymbolResolver, resolve,
 };
-pub use vector::{pushes_error_code, vector_name};
+pub use vector::{parse as parse_vector, pushes_error_code, vector_name};

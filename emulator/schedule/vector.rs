@@ -63,7 +63,8 @@ impl fmt::Display for VectorName {
 }
 
 /// Reads `page-fault`, `#PF`, `pf`, `vector-0x21`, `vector-33`, `0x21` or `33`.
-pub(super) fn parse(word: &str) -> Option<Vector> {
+#[must_use]
+pub fn parse(word: &str) -> Option<Vector> {
     let number = word.strip_prefix("vector-").unwrap_or(word);
     if let Some(n) = parse_number(number) {
         return u8::try_from(n).ok().map(Vector);

@@ -214,6 +214,12 @@ impl Activations {
         });
     }
 
+    /// Whether `id` has not been resumed.
+    #[must_use]
+    pub fn is_open(&self, id: DeliveryId) -> bool {
+        self.position(id).is_some()
+    }
+
     fn position(&self, id: DeliveryId) -> Option<usize> {
         self.place(id.serial)
     }
