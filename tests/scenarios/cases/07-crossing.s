@@ -102,19 +102,31 @@ here: pop rax
 here: call done
     expect PF, ec=2, cr2=page_b-4, rsp=page_b+4, ist=4
 
-#= X14 an NMI frame whose upper slots are in a present page: nothing is written
-#: source SDM vol. 2, INT n: pushes in the order SS, RSP, RFLAGS, CS, RIP
+#= X14 an NMI frame whose upper slots are in a present page
+#: source SDM vol. 2, INT n: pushes in the order SS, RSP, RFLAGS, CS, RIP; whether they stay is open
 #: --nmi at=here
+#: cpu intel
+#: cpu intel frame-writes-atomic=false
     gate NMI, nmi_entry
     gate PF, unexpected, ist=4
     absent page_a
     mov  rsp, offset page_b + 16
 here: nop
     expect PF, ec=2, cr2=page_b-8, rsp=page_b+16, ist=4, nmi=BLOCKED
+.if frame_writes_atomic
+    holds page_b, 0
+    holds page_b+8, 0
+.else
+    wrote page_b, 16
+    holds page_b, page_b+16
+    holds page_b+8, KERNEL_DS
+.endif
 
-#= X15 an NMI frame whose upper slots are in an absent page
+#= X15 an NMI frame whose upper slots are in an absent page: nothing is written
 #: source SDM vol. 2, INT n: SS is pushed first
 #: --nmi at=here
+#: cpu intel
+#: cpu intel frame-writes-atomic=false
     gate NMI, nmi_entry
     gate PF, unexpected, ist=4
     absent page_b

@@ -295,6 +295,37 @@ here: nop
 here: nop
     expect PF, ec=3, cr2=nmi_stack_top-8, nmi=BLOCKED
 
+#= D13d pushes onto a user page with SMAP and AC = 1
+#: source SDM vol. 3, "Access Rights": AC counts for explicit accesses alone; pushes are in no list
+#: --nmi at=here
+#: cpu intel
+#: cpu intel frame-pushes-implicit=true
+    gate NMI, nmi_entry, ist=1
+    map  nmi_stack, PRESENT+WRITE+USER
+    set_bits cr4, CR4_SMAP
+    load_flags RFLAGS_AC
+here: nop
+.if frame_pushes_implicit
+    expect PF, ec=3, cr2=nmi_stack_top-8, rflags=RFLAGS_AC+RFLAGS_RF+2, nmi=BLOCKED
+.else
+    expect NMI, ist=1, rflags=RFLAGS_AC+2
+.endif
+
+#= D13e pushes of INT n at CPL 3 to a handler at CPL 3 onto a read-only stack
+#: source SDM vol. 3, "Access Rights": explicit at CPL 3 is user-mode, implicit supervisor-mode
+#: cpu intel
+#: cpu intel frame-pushes-implicit=true
+    gate SOFT, unexpected, dpl=3
+    gate_selector SOFT, USER_CS
+    map  user_stack, PRESENT
+    in_user
+here: int VECTOR_SOFT
+.if frame_pushes_implicit
+    expect_user PF, ec=3, cr2=user_stack_top-8
+.else
+    expect_user PF, ec=7, cr2=user_stack_top-8
+.endif
+
 #= D13c pushes onto a non-canonical stack at the same privilege
 #: source SDM vol. 2, INT n: #SS(EXT)
 #: --nmi at=here
