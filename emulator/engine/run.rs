@@ -105,6 +105,8 @@ pub(super) struct RepBegun {
     icount: u64,
     /// RFLAGS before its first iteration of the run.
     flags: u64,
+    /// How many it made in the run.
+    iterations: u64,
 }
 
 impl Engine {
@@ -148,8 +150,6 @@ impl Engine {
     }
 
     fn run_to_limit(&mut self, regs: &mut CpuState, options: RunOptions) -> Exit {
-        // A REP instruction that was begun by a single step: where, and how far it came.
-        let mut begun = (0, 0, 0);
         // Single steps to make before blocks are tried.
         let mut steps = self.debt.steps();
         let trap = regs.rflags & rflags::TF != 0;
@@ -207,13 +207,6 @@ impl Engine {
                 // Stopped before a second instruction: see `run_once`.
                 None => 0,
             };
-            let here = (regs.rip, self.state().icount);
-            let earlier = if (begun.0, begun.1) == here {
-                begun.2
-            } else {
-                0
-            };
-            begun = (here.0, here.1, earlier + rep_iterations);
             if rep_iterations != 0 {
                 // The rest of its iterations at once.
                 steps = 0;
@@ -222,7 +215,10 @@ impl Engine {
                 Cause::Stepped
             } else if rep_iterations == 0 && self.state().watch.contains(&regs.rip) {
                 Cause::Watched
-            } else if begun.2 >= REP_SLICE {
+            } else if self
+                .rep_begun_at(regs)
+                .is_some_and(|b| b.iterations >= REP_SLICE)
+            {
                 Cause::RepSlice
             } else {
                 continue;
@@ -232,10 +228,14 @@ impl Engine {
                 rep_iterations: 0,
             };
         };
-        if (begun.0, begun.1) == (regs.rip, self.state().icount) {
-            exit.rep_iterations += begun.2;
-        }
+        exit.rep_iterations = self.rep_begun_at(regs).map_or(0, |b| b.iterations);
         exit
+    }
+
+    /// The REP instruction that was begun, if it is the one at RIP.
+    fn rep_begun_at(&self, regs: &CpuState) -> Option<RepBegun> {
+        let here = (regs.rip, self.state().icount);
+        self.rep_begun.filter(|b| (b.rip, b.icount) == here)
     }
 
     #[expect(unsafe_code, reason = "hands a borrowed source to the callbacks")]
@@ -346,11 +346,16 @@ impl Engine {
         cpu_image::store(&mut self.blob, self.uc, regs);
         let exit = self.finish(regs, halt, count);
         // A REP instruction is where a run begins: see `BeginRep`.
-        if exit.as_ref().is_some_and(|e| e.rep_iterations != 0) {
-            let (rip, icount) = (regs.rip, self.icount());
-            let same = |b: &RepBegun| (b.rip, b.icount) == (rip, icount);
-            let begun = RepBegun { rip, icount, flags };
-            self.rep_begun = Some(self.rep_begun.filter(same).unwrap_or(begun));
+        if let Some(made) = exit.as_ref().map(|e| e.rep_iterations).filter(|&n| n != 0) {
+            let (rip, icount, iterations) = (regs.rip, self.icount(), 0);
+            let mut begun = self.rep_begun_at(regs).unwrap_or(RepBegun {
+                rip,
+                icount,
+                flags,
+                iterations,
+            });
+            begun.iterations += made;
+            self.rep_begun = Some(begun);
         }
         exit
     }
