@@ -1,5 +1,5 @@
 # Accesses that cross a page end: CR2 is the first byte in the page that faults, and nothing is
-# written (SDM vol. 3, "Page-Fault Exceptions").
+# written (SDM vol. 3, "Page-Fault Exceptions"; "Exception Classifications").
 
 #= X1 a load into an absent page
 #: source SDM vol. 3, "Page-Fault Exceptions"
@@ -28,7 +28,7 @@ here: mov [page_b - 4], rax
     expect PF, ec=3, cr2=page_b
 
 #= X5 a locked read-modify-write into an absent page
-#: source SDM vol. 3, "Page-Fault Exceptions"
+#: source SDM vol. 3, "Page-Fault Exceptions": W/R; hardware sets it though the read faults
     absent page_b
     mov  rax, -1
 here: lock xadd [page_b - 4], rax
@@ -154,7 +154,7 @@ here: movsq
     expect PF, ec=2, cr2=page_b, rsi=user_stack, rdi=page_b-1
 
 #= X18 CMPXCHG16B into an absent page
-#: source SDM vol. 3, "Page-Fault Exceptions": a write even if it fails to compare
+#: source SDM vol. 2, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle whatever the comparison says
     absent page_b
     mov  ebx, offset page_b
 here: lock cmpxchg16b [rbx]

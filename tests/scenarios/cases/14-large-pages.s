@@ -136,7 +136,7 @@ after: nop
     reaches after, rax=0x1234
 
 #= G17 INVLPG of any address in it ends that for all
-#: source SDM vol. 3, "Operations that Invalidate TLBs": the page that contains the address
+#: source SDM vol. 3, "Operations that Invalidate TLBs and Paging-Structure Caches": the page that contains the address
     giant_page WRITE+PRESENT
     mov  al, [rbx + page_a]
     mov  qword ptr [low_pdpt + 8], 0

@@ -36,7 +36,7 @@ here: mov al, [rbx + page_a]
     expect PF, ec=9, cr2=ROOM+page_a
 
 #= L5 bit 8 of a PML5E
-#: source APM vol. 2, 5.3: MBZ in PML5E; Intel ignores it
+#: source SDM vol. 3, "4-Level Paging and 5-Level Paging": ignored; APM vol. 2, 5.3.3: must be zero
 #: cpu intel
 #: cpu amd
     five_levels
@@ -164,7 +164,7 @@ after: nop
     reaches after, rax=0x2222, rcx=0x1111
 
 #= L19 INVLPG above 48 bits drops that page alone
-#: source SDM vol. 3, "Operations that Invalidate TLBs"
+#: source SDM vol. 3, "Operations that Invalidate TLBs and Paging-Structure Caches"
     five_levels
     upper_room
     mov  al, [rbx + page_a]
