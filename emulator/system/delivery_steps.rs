@@ -170,8 +170,8 @@ fn new_stack(
         return Err(Exception::with_code(Vector::TS, code));
     }
     let rsp = cpu.read_u64(bus, at, SYSTEM_READ, false)?;
-    // Aligned or not is the same: the low bits have no part in the canonical form.
-    if !VirtAddr(rsp).is_canonical(cpu.regs.la57()) {
+    // Before or after alignment is the same: the low bits have no part in the canonical form.
+    if cpu.model.knobs.tss_rsp_checked && !VirtAddr(rsp).is_canonical(cpu.regs.la57()) {
         return Err(Exception::ss(ext));
     }
     Ok(rsp)
