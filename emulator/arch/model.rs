@@ -29,6 +29,16 @@ pub struct Knobs {
     pub nonleaf_bit8_reserved: bool,
     /// A walk that faults still sets A in the levels above.
     pub set_a_on_failed_walk: bool,
+    /// A delivery checks all pushes of its frame before it makes the first; else it makes each
+    /// before it checks the next, and what it made stays. The manuals promise neither.
+    pub frame_writes_atomic: bool,
+    /// A stack pointer that a delivery takes from the TSS must be canonical itself; else only the
+    /// addresses at which it pushes: 2^47 differs, from which the first push goes to 2^47 - 8.
+    pub tss_rsp_checked: bool,
+    /// A delivery's pushes are implicit supervisor-mode accesses, for which RFLAGS.AC does not
+    /// count; else explicit ones of the new CPL. The manuals list only system structures as
+    /// implicit (SDM vol. 3, "Access Rights").
+    pub frame_pushes_implicit: bool,
 }
 
 impl Knobs {
@@ -44,6 +54,9 @@ impl Knobs {
             null_seg_load_clears_base: intel,
             nonleaf_bit8_reserved: !intel,
             set_a_on_failed_walk: false,
+            frame_writes_atomic: true,
+            tss_rsp_checked: true,
+            frame_pushes_implicit: false,
         }
     }
 }

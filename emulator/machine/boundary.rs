@@ -128,7 +128,7 @@ impl Machine {
         self.take_signals();
         self.note_resumption();
         if let Some(serial) = self.world.clock.stopped_by()
-            && !self.cpu.activations.is_open(serial)
+            && !self.cpu.activations.is_unresumed(serial)
         {
             self.go_on();
         }

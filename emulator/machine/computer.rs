@@ -13,6 +13,7 @@ use super::plugin::Plugin;
 use super::stop::StopReason;
 use super::view::InsnText;
 use super::world::{ConsoleListener, World};
+use crate::arch::bits::cr4;
 use crate::arch::paging::{PhysMemory, walk};
 use crate::arch::{Access, CpuState, Exception, Hex, PAGE_SIZE, PhysAddr, Vector, VirtAddr};
 use crate::check::Checks;
@@ -287,14 +288,15 @@ impl Machine {
         true
     }
 
-    /// The physical address behind `at` by the page tables in memory.
+    /// The physical address behind `at` by the page tables in memory, without regard to rights.
     #[must_use]
     pub fn translate_plain(&self, at: VirtAddr) -> Option<PhysAddr> {
+        let mut context = self.cpu.paging_context();
+        // What may keep a supervisor from reading a page of the user's.
+        context.cr4 &= !(cr4::SMAP | cr4::PKE);
         let access = Access::implicit(crate::arch::AccessKind::Read);
-        match self.walk(at, access).outcome {
-            WalkOutcome::Mapped { phys, .. } => Some(phys),
-            WalkOutcome::PageFault { .. } => None,
-        }
+        let found = walk(&context, &mut ReadOnly(self.ram()), at, access);
+        found.outcome.ok().map(|t| t.phys)
     }
 
     /// What a walk for `access` would do now. Nothing changes: the updates of A and D bits that it

@@ -42,7 +42,7 @@ impl Machine {
                 Until::Resumed(serial) => {
                     self.note_place();
                     self.note_resumption();
-                    if !self.cpu.activations.is_open(serial) {
+                    if !self.cpu.activations.is_unresumed(serial) {
                         return StopReason::Until;
                     }
                 }

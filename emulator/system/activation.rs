@@ -232,7 +232,7 @@ impl Activations {
 
     /// Whether the delivery with this number has not been resumed.
     #[must_use]
-    pub fn is_open(&self, serial: u64) -> bool {
+    pub fn is_unresumed(&self, serial: u64) -> bool {
         self.place(serial).is_some()
     }
 

@@ -26,8 +26,9 @@ pub enum DeliveryOutcome {
 /// Delivers `event`.
 ///
 /// Registers change only when a frame is on the stack; a delivery that fails changes CR2, DR6
-/// and the NMI bits alone. The frame's writes are all made or none. If they hit a data
-/// breakpoint, its conditions wait in [`Cpu::pending_db`] for the handler's entry.
+/// and the NMI bits alone. The frame's writes are all made or none, unless the model's knob
+/// `frame_writes_atomic` says otherwise. If they hit a data breakpoint, its conditions wait in
+/// [`Cpu::pending_db`] for the handler's entry.
 pub fn deliver(cpu: &mut Cpu, bus: &mut dyn Bus, event: PendingEvent) -> DeliveryOutcome {
     cpu.shadow = InterruptShadow::None;
     if cpu.halted {

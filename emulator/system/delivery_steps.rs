@@ -16,7 +16,8 @@ use crate::arch::bits::rflags;
 use crate::arch::error_code::{self, ext};
 use crate::arch::gate::GATE_SIZE;
 use crate::arch::{
-    Access, AccessKind, Exception, Gate, Hex, PhysAddr, Segment, Selector, Vector, VirtAddr, tss,
+    Access, AccessKind, Exception, Gate, Hex, PAGE_SIZE, PhysAddr, Segment, Selector, Vector,
+    VirtAddr, tss,
 };
 use crate::trace::FrameValues;
 
@@ -70,10 +71,20 @@ pub(super) fn prepare(
         ss: Hex(u64::from(r.ss().selector)),
     };
     let frame = Frame::new(rsp & !15, &pushed, event.error_code);
-    let access = Access::explicit(AccessKind::Write, new_cpl);
+    let knobs = cpu.model.knobs;
+    let access = if knobs.frame_pushes_implicit {
+        Access::implicit(AccessKind::Write)
+    } else {
+        Access::explicit(AccessKind::Write, new_cpl)
+    };
     let places = frame.probe(cpu, bus, access, ext)?;
+    if !knobs.frame_writes_atomic {
+        frame.write(bus, places);
+    }
     let descriptor = cpu.set_accessed(bus, cs.0, descriptor)?;
-    frame.write(bus, places);
+    if knobs.frame_writes_atomic {
+        frame.write(bus, places);
+    }
     Ok(Prepared {
         cs: descriptor.segment(cs.with_rpl(new_cpl).0),
         new_cpl,
@@ -159,7 +170,8 @@ fn new_stack(
         return Err(Exception::with_code(Vector::TS, code));
     }
     let rsp = cpu.read_u64(bus, at, SYSTEM_READ, false)?;
-    if !VirtAddr(rsp).is_canonical(cpu.regs.la57()) {
+    // Before or after alignment is the same: the low bits have no part in the canonical form.
+    if cpu.model.knobs.tss_rsp_checked && !VirtAddr(rsp).is_canonical(cpu.regs.la57()) {
         return Err(Exception::ss(ext));
     }
     Ok(rsp)
@@ -204,7 +216,8 @@ impl Frame {
     }
 
     /// Checks all slots in the order of the pushes; the places of the highest and of the lowest.
-    /// Slots are aligned, so only the first one in each page can be the first to fail.
+    /// Slots are aligned, so only the first one in each page can be the first to fail. Where frames
+    /// are not written as a whole, what lies above the page of the lowest slot is written.
     fn probe(
         &self,
         cpu: &mut Cpu,
@@ -213,7 +226,7 @@ impl Frame {
         ext: u32,
     ) -> Result<[PhysAddr; 2], Exception> {
         let la57 = cpu.regs.la57();
-        let mut slot = |at: VirtAddr| {
+        let slot = |cpu: &mut Cpu, bus: &mut dyn Bus, at: VirtAddr| {
             if !at.is_canonical(la57) || cpu.is_separated(at, access) {
                 return Err(Exception::ss(ext));
             }
@@ -221,29 +234,34 @@ impl Frame {
         };
         let highest = VirtAddr(self.top.wrapping_sub(8));
         let lowest = self.lowest();
-        let high = slot(highest)?;
+        let high = slot(cpu, bus, highest)?;
         if lowest.page() == highest.page() {
             let down = highest.0.wrapping_sub(lowest.0);
             return Ok([high, PhysAddr(high.0.wrapping_sub(down))]);
         }
         // The first push into the lower page is its last quadword.
         let first = VirtAddr(highest.page().0.wrapping_sub(8));
-        let low = slot(first)?;
+        if !cpu.model.knobs.frame_writes_atomic {
+            bus.phys_write(high.page(), self.parts().1);
+        }
+        let low = slot(cpu, bus, first)?;
         let down = first.0.wrapping_sub(lowest.0);
         Ok([high, PhysAddr(low.0.wrapping_sub(down))])
     }
 
     /// Writes the frame at the places that [`probe`](Self::probe) gave.
     fn write(&self, bus: &mut dyn Bus, [high, low]: [PhysAddr; 2]) {
-        let bytes = &self.bytes[48 - self.len..];
-        let lowest = self.lowest();
-        let highest = VirtAddr(self.top.wrapping_sub(8));
-        if lowest.page() == highest.page() {
-            bus.phys_write(low, bytes);
-            return;
-        }
-        let (lower, upper) = bytes.split_at(highest.page().0.wrapping_sub(lowest.0) as usize);
+        let (lower, upper) = self.parts();
         bus.phys_write(low, lower);
-        bus.phys_write(high.page(), upper);
+        if !upper.is_empty() {
+            bus.phys_write(high.page(), upper);
+        }
+    }
+
+    /// The bytes in the page of the lowest slot, and those in the page above it.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let bytes = &self.bytes[48 - self.len..];
+        let left = PAGE_SIZE - (self.lowest().0 & (PAGE_SIZE - 1));
+        bytes.split_at(bytes.len().min(left as usize))
     }
 }

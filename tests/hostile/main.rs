@@ -13,7 +13,10 @@
 
 mod check;
 mod guest;
+mod instruction;
 mod random;
+mod templates;
+mod values;
 
 use check::{How, check, first_difference};
 use guest::Guest;

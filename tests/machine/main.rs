@@ -11,6 +11,7 @@ mod futures;
 mod nmi;
 mod paging;
 mod repeat;
+mod replaced;
 mod rights;
 mod schedules;
 mod shadows;

@@ -208,3 +208,22 @@ fn protection_keys_and_the_user() {
     );
     faults(&keyed("PRESENT + USER", 0, "enter_user"), rest, 7, "page_a");
 }
+
+/// A look from outside is no access: neither SMAP nor a key keeps it from a page of the user's.
+#[test]
+fn a_peek_has_no_rights_to_respect() {
+    let key = "set_bits cr4, CR4_PKE\nxor ecx, ecx\nxor edx, edx\nmov eax, 3\nwrpkru";
+    for (protect, error_code) in [("set_bits cr4, CR4_SMAP", 1), (key, 0x21)] {
+        let body = format!(
+            "mov byte ptr [page_a], 7\npte page_a, \"PRESENT + USER\"\ninvlpg [page_a]
+            {protect}\nhere: mov al, [page_a]"
+        );
+        let mut b = Bench::new(&body, "");
+        b.run_to("here");
+        let (mut byte, at) = ([0], VirtAddr(b.at("page_a")));
+        assert!(b.machine.peek_linear(at, &mut byte), "{protect}");
+        assert_eq!(byte, [7]);
+        let (_, d) = b.fail();
+        assert_page_fault(&d, error_code, at.0);
+    }
+}

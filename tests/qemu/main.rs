@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Case N is the same everywhere. A difference is our bug, or a row in `differences.md`, whose
-//! reach is in `differences.rs`. After a difference that changes what follows, the rest of the
+//! reach is in `reach`. After a difference that changes what follows, the rest of the
 //! case is not compared. `QEMU_SAVE=FILE` keeps the last image's source.
 //!
 //! Without QEMU (Debian's `qemu-system-x86`) the tests say so and pass, but not where `CI` is set.
@@ -28,6 +28,7 @@ mod log;
 mod ours;
 mod peer;
 mod random;
+mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -105,9 +106,7 @@ fn run(cases: &[Case]) -> Vec<(Verdict, usize)> {
 
 fn report(case: &Case, m: &Mismatch, image: &Image) -> String {
     let text = |a: &Option<attempt::Attempt>| {
-        let insn = a
-            .as_ref()
-            .and_then(|a| differences::instruction(image, a.rip));
+        let insn = a.as_ref().and_then(|a| reach::instruction(image, a.rip));
         insn.map_or_else(|| "?".to_owned(), |i| i.to_string())
     };
     format!(

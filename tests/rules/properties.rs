@@ -81,7 +81,28 @@ fn check_delivery(world: &World, stimulus: Stimulus, seen: &Coverage) -> Result<
         seen.count_if(h.vector == event.vector.0, name);
     }
     count_attempts(&end, &attempts, seen);
+    count_frames(world, &end, &attempts, seen);
     Ok(())
+}
+
+/// What the settings of frames make of it.
+fn count_frames(world: &World, end: &End, attempts: &[Attempt], seen: &Coverage) {
+    let frames = world.modes.frames;
+    let raised = |step| attempts.iter().any(|a| a.raised.step == step);
+    let (first, later) = (raised("13 first push #PF"), raised("13 later push #PF"));
+    seen.count_if(!frames.atomic && later, "frame refused after a push");
+    seen.count_if(
+        frames.implicit && (first || later),
+        "frame refused to the system",
+    );
+    seen.count_if(
+        frames.implicit && *end != End::Shutdown,
+        "frame pushed by the system",
+    );
+    seen.count_if(
+        !frames.rsp_checked && raised("13 push not canonical"),
+        "frame refused by its pushes alone",
+    );
 }
 
 fn count_attempts(end: &End, attempts: &[Attempt], seen: &Coverage) {
@@ -123,7 +144,7 @@ fn count_attempts(end: &End, attempts: &[Attempt], seen: &Coverage) {
 
 /// Everything that the cases of [`deliveries`] must reach.
 #[rustfmt::skip]
-const DELIVERY: [&str; 52] = [
+const DELIVERY: [&str; 56] = [
     "step 2 IDT limit", "step 3 gate not canonical", "step 3 gate #PF", "step 4 gate type",
     "step 5 gate DPL", "step 6 gate P", "step 7 null CS", "step 7 CS limit",
     "step 7 descriptor #PF", "step 7 CS not code", "step 7 CS DPL", "step 7 CS L, D",
@@ -137,7 +158,8 @@ const DELIVERY: [&str; 52] = [
     "kind External", "kind Nmi", "kind Fault", "kind Trap", "kind Abort",
     "kind SoftwareInterrupt", "kind SoftwareException", "kind PrivilegedSoftwareException",
     "INTO without OF", "event #VC, #SX", "event #VE", "event #PF", "event #DF", "event #MC",
-    "event instruction breakpoint", "event general detect",
+    "event instruction breakpoint", "event general detect", "frame refused after a push",
+    "frame refused to the system", "frame pushed by the system", "frame refused by its pushes alone",
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use iretrace::system::{Cpu, InterruptShadow};
 use iretrace::trace::EventClass;
 
 use super::bus::RamBus;
-use super::manual::{Memory, Model};
+use super::manual::{Frames, Memory, Model};
 use super::pages::{At, PageSpec, ROOT, pages, peek, poke, ram};
 use super::tables::{MENU, named};
 
@@ -64,6 +64,7 @@ pub struct Modes {
     pub amd: bool,
     pub flip_unblock_knob: bool,
     pub set_a_on_failed_walk: bool,
+    pub frames: Frames,
     pub la57: bool,
     pub wp: bool,
     pub am: bool,
@@ -143,12 +144,16 @@ impl World {
         let mut cpu_model = CpuModel::of(vendor);
         cpu_model.knobs.iret_fault_unblocks_nmi ^= self.modes.flip_unblock_knob;
         cpu_model.knobs.set_a_on_failed_walk = self.modes.set_a_on_failed_walk;
+        cpu_model.knobs.frame_writes_atomic = self.modes.frames.atomic;
+        cpu_model.knobs.frame_pushes_implicit = self.modes.frames.implicit;
+        cpu_model.knobs.tss_rsp_checked = self.modes.frames.rsp_checked;
         let model = Model {
             regs: regs.clone(),
             memory: Memory::new(all),
             nmi_pending: self.modes.nmi_pending,
             nmi_blocked: self.modes.nmi_blocked,
             amd: self.modes.amd,
+            frames: self.modes.frames,
             iret_fault_unblocks: !self.modes.amd ^ self.modes.flip_unblock_knob,
         };
         let mut cpu = Cpu::new(regs, cpu_model);

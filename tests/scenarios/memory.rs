@@ -25,18 +25,18 @@ impl Memory {
         }
     }
 
-    /// The pages that are page tables of `cr3`, without the leaves: told from their entries alone.
-    fn tables(&self, cr3: u64) -> Vec<u64> {
+    /// The pages that are page tables of `cr3`: told from their entries alone.
+    fn tables(&self, (cr3, levels): (u64, usize)) -> Vec<u64> {
         const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
         const PRESENT: u64 = 1;
         const HUGE: u64 = 0x80;
         let mut all = vec![cr3 & ADDRESS];
         let mut level = all.clone();
-        for depth in 0..3 {
+        for above in (1..levels).rev() {
             let mut next = Vec::new();
             for table in level {
                 for entry in (0..512).map(|i| self.quad(table + 8 * i)) {
-                    let leaf = depth != 0 && entry & HUGE != 0;
+                    let leaf = above < 3 && entry & HUGE != 0;
                     if entry & PRESENT != 0 && !leaf {
                         next.push(entry & ADDRESS);
                     }
@@ -51,9 +51,14 @@ impl Memory {
     }
 
     /// The runs of bytes that differ from `later` and lie in none of `except`: (address, length).
-    /// A and D bits of page tables are left out.
-    pub fn changes(&self, later: &Self, cr3: u64, except: &[(u64, u64)]) -> Vec<(u64, u64)> {
-        let tables = self.tables(cr3);
+    /// A and D bits of the page tables of `root`, CR3 and how many levels, are left out.
+    pub fn changes(
+        &self,
+        later: &Self,
+        root: (u64, usize),
+        except: &[(u64, u64)],
+    ) -> Vec<(u64, u64)> {
+        let tables = self.tables(root);
         let mut runs: Vec<(u64, u64)> = Vec::new();
         let pages = self.0.chunks(4096).zip(later.0.chunks(4096)).enumerate();
         for (page, (old, new)) in pages.filter(|(_, (old, new))| old != new) {
@@ -84,10 +89,10 @@ impl Memory {
     }
 
     /// The leaf entry of a 4 KiB page, by a walk that looks at no rights.
-    pub fn pte(&self, cr3: u64, at: u64) -> u64 {
+    pub fn pte(&self, (cr3, levels): (u64, usize), at: u64) -> u64 {
         const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
         let mut entry = cr3;
-        for shift in [39, 30, 21, 12] {
+        for shift in [48, 39, 30, 21, 12].into_iter().skip(5 - levels) {
             entry = self.quad((entry & ADDRESS) + 8 * (at >> shift & 0x1ff));
         }
         entry

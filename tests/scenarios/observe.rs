@@ -15,6 +15,7 @@ use super::memory::{Memory, remember};
 
 /// Bytes of RAM: enough for a case, and little to compare.
 const RAM: u64 = 0x14_0000;
+const CR4_LA57: u64 = 1 << 12;
 /// A case is short; whatever runs longer is lost.
 const MAX_INSNS: u64 = 20_000;
 /// CF, PF, AF, ZF, SF, OF.
@@ -131,6 +132,14 @@ impl SymbolResolver for Names<'_> {
     }
 }
 
+fn run_to(machine: &mut Machine, image: &Image, place: &str) -> Result<(), String> {
+    let at = image.resolve(place).map_err(|e| e.to_string())?;
+    match machine.run(Until::Address(at)) {
+        StopReason::Until => Ok(()),
+        stop => Err(format!("before `{place}`: {stop}")),
+    }
+}
+
 /// Runs `case` up to `enough` deliveries, or to `until`.
 pub fn run(
     case: &Case,
@@ -146,11 +155,13 @@ pub fn run(
     };
     let mut machine = Machine::new(config).map_err(|e| e.to_string())?;
     machine.load(image).map_err(|e| e.to_string())?;
-    let here = image.resolve("here").map_err(|e| e.to_string())?;
-    match machine.run(Until::Address(here)) {
-        StopReason::Until => {}
-        stop => return Err(format!("before `here`: {stop}")),
+    if let Ok(root) = image.resolve("five_level_root") {
+        run_to(&mut machine, image, "five_levels")?;
+        let regs = &mut machine.cpu_mut().regs;
+        regs.cr3 = root.0;
+        regs.cr4 |= CR4_LA57;
     }
+    run_to(&mut machine, image, "here")?;
     let cpu = machine.cpu_mut();
     cpu.regs.rflags &= !STATUS;
     cpu.nmi.blocked = case.blocked;

@@ -219,6 +219,7 @@ impl Judge<'_> {
 
     fn memory(&mut self, e: &super::record::Expectations, o: &Observed, wanted: &mut Vec<String>) {
         let [start, first, end] = &o.memory;
+        let root = (o.before.cr3, if o.before.la57() { 5 } else { 4 });
         let mut expected = e.wrote.clone();
         for &(at, len) in &e.wrote {
             wanted.push(format!("writes {len} bytes at {}", self.name(at)));
@@ -231,7 +232,7 @@ impl Judge<'_> {
             let len = if a.error_code.is_some() { 48 } else { 40 };
             expected.push((a.frame, len));
         }
-        for (at, len) in start.changes(first, o.before.cr3, &expected) {
+        for (at, len) in start.changes(first, root, &expected) {
             let at = self.name(at);
             self.wrong
                 .push(format!("{len} bytes at {at} were written too"));
@@ -244,7 +245,7 @@ impl Judge<'_> {
         for &(at, bits) in &e.pte_bits {
             wanted.push(format!("the PTE of {} has {bits:#x}", self.name(at)));
             let name = format!("the PTE of {}", self.name(at));
-            self.check(&name, end.pte(o.before.cr3, at) & 0xfff, bits);
+            self.check(&name, end.pte(root, at) & 0xfff, bits);
         }
     }
 

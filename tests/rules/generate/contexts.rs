@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::super::manual::Frames;
 use super::super::pages::region;
 use super::super::tables::{index, selector};
 use super::super::world::{Context, Modes};
@@ -17,11 +18,13 @@ prop_compose! {
         nmi in (chance(30), chance(50)),
         halted in chance(10),
         shadow in 0u8..3,
+        frames in (unless(20), chance(20), unless(20)),
     ) -> Modes {
         let (amd, flip_unblock_knob, set_a_on_failed_walk, la57, wp, am) = bits;
         let (smep, smap, pke, quiet, gd) = more;
         Modes {
             amd, flip_unblock_knob, set_a_on_failed_walk, la57, wp, am, smep, smap, pke, pkru,
+            frames: Frames { atomic: frames.0, implicit: frames.1, rsp_checked: frames.2 },
             quiet, gd, dr6, nmi_pending: nmi.0, nmi_blocked: nmi.1, halted, shadow,
         }
     }

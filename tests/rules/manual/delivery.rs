@@ -239,7 +239,7 @@ fn attempt(m: &mut Model, event: &Event) -> Result<Entered, Raised> {
             return Err(Raised::new(TS, ts_code, "9 TSS not canonical"));
         }
         rsp = m.read(at, 8, By::System).map_err(|e| e.at("9 TSS #PF"))?;
-        if !m.canonical(rsp) {
+        if m.frames.rsp_checked && !m.canonical(rsp) {
             return Err(Raised::new(SS, ext, "10 RSP not canonical"));
         }
     }
@@ -263,8 +263,13 @@ fn attempt(m: &mut Model, event: &Event) -> Result<Entered, Raised> {
     if let Some(code) = event.code {
         slots.push(u64::from(code));
     }
+    let by = if m.frames.implicit {
+        By::System
+    } else {
+        By::Level(new_cpl)
+    };
     let mut at = top;
-    for (i, _) in slots.iter().enumerate() {
+    for (i, &slot) in slots.iter().enumerate() {
         at = at.wrapping_sub(8);
         if !m.all_canonical(at, 8) {
             let step = if i == 0 {
@@ -275,13 +280,17 @@ fn attempt(m: &mut Model, event: &Event) -> Result<Entered, Raised> {
             unfinished(m, at.wrapping_add(8), top);
             return Err(Raised::new(SS, ext, step));
         }
-        if let Err(e) = m.allowed_push(at, new_cpl) {
+        if let Err(e) = m.allowed_push(at, by) {
             unfinished(m, at.wrapping_add(8), top);
             return Err(e.at(if i == 0 {
                 "13 first push #PF"
             } else {
                 "13 later push #PF"
             }));
+        }
+        if !m.frames.atomic {
+            m.check(at, 8, true, by)?;
+            m.store(at, 8, slot);
         }
     }
     let frame = at;
@@ -297,10 +306,12 @@ fn attempt(m: &mut Model, event: &Event) -> Result<Entered, Raised> {
     };
     for i in 0..len / 8 {
         let at = frame.wrapping_add(8 * i);
-        m.check(at, 8, true, By::Level(new_cpl))?;
+        m.check(at, 8, true, by)?;
     }
-    for (i, &slot) in slots.iter().enumerate() {
-        m.store(top.wrapping_sub(8 * (i as u64 + 1)), 8, slot);
+    if m.frames.atomic {
+        for (i, &slot) in slots.iter().enumerate() {
+            m.store(top.wrapping_sub(8 * (i as u64 + 1)), 8, slot);
+        }
     }
 
     // 15, 16.

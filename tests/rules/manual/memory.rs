@@ -95,9 +95,9 @@ impl Model {
     }
 
     /// Whether a push of a quadword at `at` is possible; changes nothing.
-    pub fn allowed_push(&self, at: u64, cpl: u8) -> Result<(), Raised> {
+    pub fn allowed_push(&self, at: u64, by: By) -> Result<(), Raised> {
         for byte in (0..8).map(|i| at.wrapping_add(i)) {
-            self.allowed(byte, true, By::Level(cpl))
+            self.allowed(byte, true, by)
                 .map_err(|code| Raised::page_fault(code, byte))?;
         }
         Ok(())

@@ -9,4 +9,4 @@ mod model;
 pub use delivery::{Attempt, End, deliver};
 pub use iret::{Returned, iret};
 pub use memory::Memory;
-pub use model::{Model, hidden};
+pub use model::{Frames, Model, hidden};

@@ -12,8 +12,20 @@ pub struct Model {
     pub nmi_pending: bool,
     pub nmi_blocked: bool,
     pub amd: bool,
+    pub frames: Frames,
     /// IRET unblocks NMIs as it starts, not as it ends.
     pub iret_fault_unblocks: bool,
+}
+
+/// What the manuals leave open about a delivery's frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frames {
+    /// All pushes are checked before the first is made.
+    pub atomic: bool,
+    /// They are accesses of the system's, not of the new CPL's.
+    pub implicit: bool,
+    /// A stack pointer of the TSS is checked, and not only where it pushes.
+    pub rsp_checked: bool,
 }
 
 /// An exception, and the step of the list that raised it.

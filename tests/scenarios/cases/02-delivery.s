@@ -1,5 +1,5 @@
-# Delivery through the IDT (SDM vol. 2, INT n; vol. 3, "64-Bit Mode Interrupt and Exception
-# Handling").
+# Delivery through the IDT (SDM vol. 2, INT n; vol. 3, "Exception and Interrupt
+# Handling in 64-bit Mode").
 
 #= 10 INT 0x80 at CPL 3 through a gate of DPL 0
 #: source SDM vol. 2, INT n: #GP(error_code(vector, 1, 0))
@@ -17,7 +17,7 @@ here: int3
     expect_user GP, ec=0x1a
 
 #= 12 INT1 at CPL 3 through a gate of DPL 0
-#: source SDM vol. 2, INT n: no DPL check for INT1; vol. 3, DR6 is not changed
+#: source SDM vol. 2, INT n: no DPL check for INT1; vol. 3, "Debug Status Register (DR6)": no bit is for it
     gate DB, unexpected
     in_user
 here: .byte 0xf1

@@ -150,7 +150,7 @@ target: nop
     expect DB, rip=target, dr6=BS
 
 #= 33a SYSCALL with TF = 1 and TF in FMASK
-#: source SDM vol. 2, SYSCALL
+#: source SDM vol. 2, SYSCALL: RFLAGS AND NOT FMASK; that the resulting TF counts is as Xen and Linux have it
     init_syscall RFLAGS_TF
     in_user
     load_flags RFLAGS_TF
@@ -175,7 +175,7 @@ user_start: nop
     expect_user DB, rip=user_start, rflags=RFLAGS_TF+2, dr6=BS
 
 #= 33c SYSCALL with TF = 1 and not in FMASK: a trap at CPL 0 on the user's stack
-#: source SDM vol. 2, SYSCALL: the resulting TF counts
+#: source SDM vol. 2, SYSCALL: RFLAGS AND NOT FMASK; that the resulting TF counts is as Xen and Linux have it
     init_syscall
     gate DB, unexpected, ist=3
     in_user

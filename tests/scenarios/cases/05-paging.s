@@ -97,19 +97,19 @@ after: nop
     pte_bits page_a, 0x63
 
 #= 55a LOCK ADD to a page that is not present
-#: source SDM vol. 3, "Page-Fault Exceptions": a read-modify-write is a write
+#: source SDM vol. 3, "Page-Fault Exceptions": W/R; hardware sets it though the read faults
     absent page_a
 here: lock add [page_a], eax
     expect PF, ec=2, cr2=page_a
 
 #= 55b ADD to it
-#: source SDM vol. 3, "Page-Fault Exceptions"
+#: source SDM vol. 3, "Page-Fault Exceptions": W/R; open without LOCK, and taken as with it
     absent page_a
 here: add [page_a], eax
     expect PF, ec=2, cr2=page_a
 
 #= 56 a store of eight bytes into a second page that is not present
-#: source SDM vol. 3, "Page-Fault Exceptions": CR2 is the byte that faults; nothing is written
+#: source SDM vol. 3, "Page-Fault Exceptions": CR2 is the byte that faults; "Exception Classifications": nothing stays
     absent page_b
     mov  rax, -1
 here: mov [page_b - 4], rax

@@ -1,5 +1,5 @@
 # Accesses that cross a page end: CR2 is the first byte in the page that faults, and nothing is
-# written (SDM vol. 3, "Page-Fault Exceptions").
+# written (SDM vol. 3, "Page-Fault Exceptions"; "Exception Classifications").
 
 #= X1 a load into an absent page
 #: source SDM vol. 3, "Page-Fault Exceptions"
@@ -28,7 +28,7 @@ here: mov [page_b - 4], rax
     expect PF, ec=3, cr2=page_b
 
 #= X5 a locked read-modify-write into an absent page
-#: source SDM vol. 3, "Page-Fault Exceptions"
+#: source SDM vol. 3, "Page-Fault Exceptions": W/R; hardware sets it though the read faults
     absent page_b
     mov  rax, -1
 here: lock xadd [page_b - 4], rax
@@ -102,19 +102,31 @@ here: pop rax
 here: call done
     expect PF, ec=2, cr2=page_b-4, rsp=page_b+4, ist=4
 
-#= X14 an NMI frame whose upper slots are in a present page: nothing is written
-#: source SDM vol. 2, INT n: pushes in the order SS, RSP, RFLAGS, CS, RIP
+#= X14 an NMI frame whose upper slots are in a present page
+#: source SDM vol. 2, INT n: pushes in the order SS, RSP, RFLAGS, CS, RIP; whether they stay is open
 #: --nmi at=here
+#: cpu intel
+#: cpu intel frame-writes-atomic=false
     gate NMI, nmi_entry
     gate PF, unexpected, ist=4
     absent page_a
     mov  rsp, offset page_b + 16
 here: nop
     expect PF, ec=2, cr2=page_b-8, rsp=page_b+16, ist=4, nmi=BLOCKED
+.if frame_writes_atomic
+    holds page_b, 0
+    holds page_b+8, 0
+.else
+    wrote page_b, 16
+    holds page_b, page_b+16
+    holds page_b+8, KERNEL_DS
+.endif
 
-#= X15 an NMI frame whose upper slots are in an absent page
+#= X15 an NMI frame whose upper slots are in an absent page: nothing is written
 #: source SDM vol. 2, INT n: SS is pushed first
 #: --nmi at=here
+#: cpu intel
+#: cpu intel frame-writes-atomic=false
     gate NMI, nmi_entry
     gate PF, unexpected, ist=4
     absent page_b
@@ -142,7 +154,7 @@ here: movsq
     expect PF, ec=2, cr2=page_b, rsi=user_stack, rdi=page_b-1
 
 #= X18 CMPXCHG16B into an absent page
-#: source SDM vol. 3, "Page-Fault Exceptions": a write even if it fails to compare
+#: source SDM vol. 2, CMPXCHG8B/CMPXCHG16B: the destination gets a write cycle whatever the comparison says
     absent page_b
     mov  ebx, offset page_b
 here: lock cmpxchg16b [rbx]

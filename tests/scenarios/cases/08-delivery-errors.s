@@ -262,6 +262,37 @@ here: nop
 here: int 0x28
     expect SS, ec=0
 
+#= D10c RSP0 is 2^47, and the first push goes to 2^47 - 8
+#: source SDM vol. 2, INT n: #SS(EXT) if the new RSP is not canonical; open is whether before or by the pushes
+#: cpu intel
+#: cpu intel tss-rsp-checked=false
+#: --irq 0x21@at=here
+    gate IRQ, unexpected
+    gate SS, unexpected, ist=4
+    gate PF, unexpected, ist=4
+    mov  rax, 1 << 47
+    mov  [tss + TSS_RSP0], rax
+    in_user RFLAGS_IF+2
+here: nop
+.if tss_rsp_checked
+    expect_user SS, ec=1, ist=4, rflags=RFLAGS_IF+RFLAGS_RF+2
+.else
+    expect_user PF, ec=2, cr2=(1<<47)-8, ist=4, rflags=RFLAGS_IF+RFLAGS_RF+2
+.endif
+
+#= D10d RSP0 is 2^47 + 16: each push is refused
+#: source SDM vol. 2, INT n: #SS(EXT)
+#: cpu intel
+#: cpu intel tss-rsp-checked=false
+#: --irq 0x21@at=here
+    gate IRQ, unexpected
+    gate SS, unexpected, ist=4
+    mov  rax, (1 << 47) + 16
+    mov  [tss + TSS_RSP0], rax
+    in_user RFLAGS_IF+2
+here: nop
+    expect_user SS, ec=1, ist=4, rflags=RFLAGS_IF+RFLAGS_RF+2
+
 #= D11 a gate with a non-canonical offset for INT n
 #: source SDM vol. 2, INT n: #GP(EXT), EXT = 0
     gate SOFT, unexpected
@@ -295,6 +326,37 @@ here: nop
 here: nop
     expect PF, ec=3, cr2=nmi_stack_top-8, nmi=BLOCKED
 
+#= D13d pushes onto a user page with SMAP and AC = 1
+#: source SDM vol. 3, "Access Rights": AC counts for explicit accesses alone; pushes are in no list
+#: --nmi at=here
+#: cpu intel
+#: cpu intel frame-pushes-implicit=true
+    gate NMI, nmi_entry, ist=1
+    map  nmi_stack, PRESENT+WRITE+USER
+    set_bits cr4, CR4_SMAP
+    load_flags RFLAGS_AC
+here: nop
+.if frame_pushes_implicit
+    expect PF, ec=3, cr2=nmi_stack_top-8, rflags=RFLAGS_AC+RFLAGS_RF+2, nmi=BLOCKED
+.else
+    expect NMI, ist=1, rflags=RFLAGS_AC+2
+.endif
+
+#= D13e pushes of INT n at CPL 3 to a handler at CPL 3 onto a read-only stack
+#: source SDM vol. 3, "Access Rights": explicit at CPL 3 is user-mode, implicit supervisor-mode
+#: cpu intel
+#: cpu intel frame-pushes-implicit=true
+    gate SOFT, unexpected, dpl=3
+    gate_selector SOFT, USER_CS
+    map  user_stack, PRESENT
+    in_user
+here: int VECTOR_SOFT
+.if frame_pushes_implicit
+    expect_user PF, ec=3, cr2=user_stack_top-8
+.else
+    expect_user PF, ec=7, cr2=user_stack_top-8
+.endif
+
 #= D13c pushes onto a non-canonical stack at the same privilege
 #: source SDM vol. 2, INT n: #SS(EXT)
 #: --nmi at=here
@@ -313,7 +375,7 @@ here: nop
     expect NMI, rflags=0x247402
 
 #= D15 a #DB that hits while its frame is written comes at the handler's entry
-#: source SDM vol. 3, "Data Breakpoint Exception Condition"; "Prioritization of Concurrent Events"
+#: source SDM vol. 3, "Data Memory and I/O Breakpoint Exception Conditions"; "Prioritization of Concurrent Events"
 #: --nmi at=here
     gate NMI, nmi_entry, ist=1
     gate DB, unexpected, ist=3

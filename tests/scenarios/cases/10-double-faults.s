@@ -1,5 +1,5 @@
-# The double-fault matrix (SDM vol. 3, "Interrupt 8—Double Fault Exception", table 6-5), and nested
-# deliveries on bad stacks. First: benign, contributory, page fault; second the same.
+# The double-fault matrix (SDM vol. 3, "Interrupt 8—Double Fault Exception", table "Conditions for
+# Generating a Double Fault"), and nested deliveries on bad stacks. First: benign, contributory, page fault; second the same.
 
 #= F1 benign (NMI), then benign: no delivery raises one; contributory (#NP) is serial
 #: source SDM vol. 3, "Interrupt 8"
@@ -203,7 +203,7 @@ here: nop
     expect DF, ec=0, cr2=nmi_stack_top-8
 
 #= F25 #VC, then contributory: AMD's alone is contributory
-#: source APM vol. 2, 8.2.9, table 8-4
+#: source APM vol. 2, 8.2.9 (#DF)
 #: cpu intel
 #: cpu amd
 #: --exception vmm-communication@at=here,ec=0x81
@@ -216,7 +216,7 @@ here: nop
 .endif
 
 #= F26 #SX, then contributory: AMD's alone is contributory
-#: source APM vol. 2, 8.2.9, table 8-4
+#: source APM vol. 2, 8.2.9 (#DF)
 #: cpu intel
 #: cpu amd
 #: --exception security@at=here,ec=1

@@ -60,7 +60,7 @@ here: mov al, [page_a]
     expect_user PF, ec=0x0d, cr2=page_a
 
 #= P10 RSVD: bit 13 of the PDE of a 2 MiB page
-#: source SDM vol. 3, "Reserved Bits"
+#: source SDM vol. 3, "4-Level Paging and 5-Level Paging": bits 20:13 are reserved
     mov  qword ptr [low_pd + 8*4], (4 << 21) + HUGE + WRITE + PRESENT + (1 << 13)
     mov  ebx, 4 << 21
 here: mov al, [rbx]
@@ -204,7 +204,7 @@ after: nop
     pte_bits page_a, 0x61
 
 #= P28 bit 8 of a PML4E
-#: source SDM vol. 3, "Reserved Bits": ignored; APM vol. 2, 5.3.3: must be zero
+#: source SDM vol. 3, "4-Level Paging and 5-Level Paging": ignored; APM vol. 2, 5.3.3: must be zero
 #: cpu intel
 #: cpu intel nonleaf-bit8-reserved=true
 #: cpu amd

@@ -12,7 +12,7 @@ after: nop
     expect NMI, rip=after
 
 #= S2 LSS makes no shadow
-#: source SDM vol. 2, LDS/LES/LFS/LGS/LSS
+#: source SDM vol. 2, MOV: recommends LSS, which loads SS and RSP together, instead of a shadow
 #: --nmi at=after
     gate NMI, nmi_entry
     mov  dword ptr [page_a], offset kernel_stack_top
@@ -111,7 +111,7 @@ target: nop
     expect IRQ, rip=target, rflags=RFLAGS_IF+2
 
 #= S12 the STI shadow does not hold a single-step trap
-#: source SDM vol. 2, STI: #DB is not inhibited
+#: source SDM vol. 2, STI: inhibits interrupts; IF prohibits no exceptions
     gate DB, unexpected
     load_flags RFLAGS_TF
 here: sti
@@ -119,7 +119,7 @@ after: nop
     expect DB, rip=after, rflags=RFLAGS_IF+RFLAGS_TF+2, dr6=BS
 
 #= S13 the STI shadow ends when a fault is delivered
-#: source SDM vol. 2, STI: until the next instruction begins
+#: source SDM vol. 2, STI: the inhibition ends after delivery of another event
 #: --nmi at=shadow
     gate NMI, nmi_entry
     gate UD, ud_entry
@@ -171,7 +171,7 @@ bp_entry: nop
     expect DB, rip=bp_entry, rsp=FRAME, dr6=B0
 
 #= S17 an instruction breakpoint in the shadow of MOV SS is passed over
-#: source SDM vol. 3, "Masking Exceptions and Interrupts When Switching Stacks"
+#: source SDM vol. 3, "Masking Exceptions and Interrupts When Switching Stacks"; "Instruction-Breakpoint Exception Condition"
     gate DB, unexpected
     mov  eax, offset shadow
     mov  dr0, rax

@@ -1,5 +1,5 @@
-# Faults of instructions with several accesses: nothing of them is done (SDM vol. 3, "Page-Fault
-# Exceptions"; vol. 2, the instructions).
+# Faults of instructions with several accesses: nothing of them is done (SDM vol. 3,
+# "Exception Classifications"; vol. 2, the instructions).
 
 #= E1 PUSH of a memory operand: the read faults before the stack is touched
 #: source SDM vol. 2, PUSH
