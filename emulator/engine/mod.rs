@@ -38,6 +38,7 @@ mod crash;
 mod debt;
 mod error;
 mod finish;
+mod fpu;
 #[expect(unsafe_code, reason = "Unicorn's callbacks and its C API")]
 mod hooks;
 #[expect(unsafe_code, reason = "Unicorn's hidden CPU state")]
@@ -57,6 +58,7 @@ use unicorn_engine_sys::{
 
 pub use classify::{Class, Guard, is_rep_string};
 pub use error::EngineError;
+pub use fpu::FpuState;
 pub use ram::{Page, Ram};
 pub use run::{Cause, Exit, RunOptions};
 pub use source::{Grant, Source};
@@ -364,6 +366,19 @@ impl Engine {
     #[must_use]
     pub fn changed_pages(&self) -> &[(u64, Box<Page>)] {
         self.state().ram.undone_pages()
+    }
+
+    /// How many moments are kept.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        self.state().ram.moments()
+    }
+
+    /// The pages that may have changed since moment number `moment`, counted from 0, with what they
+    /// held then. Each once, in no particular order.
+    #[must_use]
+    pub fn changed_since(&self, moment: usize) -> Vec<(u64, &Page)> {
+        self.state().ram.changed_since(moment)
     }
 
     /// Puts RAM back to what it was at the newest moment, which stays.

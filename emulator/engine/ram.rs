@@ -185,6 +185,27 @@ impl Ram {
         self.undo.last().map_or(&[], |u| &u.pages)
     }
 
+    pub(super) fn moments(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// See [`Engine::changed_since`](super::Engine::changed_since).
+    pub(super) fn changed_since(&self, moment: usize) -> Vec<(u64, &Page)> {
+        let mut pages: Vec<(u64, &Page)> = Vec::new();
+        for (n, log) in self.undo.iter().enumerate().skip(moment) {
+            for (at, page) in &log.pages {
+                let number = (at / PAGE_SIZE) as usize;
+                let (word, bit) = (number / 64, 1u64 << (number % 64));
+                // What was kept first is what it held at that moment.
+                let earlier = &self.undo[moment..n];
+                if earlier.iter().all(|u| u.saved[word] & bit == 0) {
+                    pages.push((*at, page));
+                }
+            }
+        }
+        pages
+    }
+
     /// Puts every page kept for the newest moment back, and goes on keeping. Gives the pages that changed.
     pub(super) fn rewind(&mut self) -> Vec<u64> {
         let Some(undo) = self.undo.last_mut() else {

@@ -10,6 +10,7 @@ mod access;
 mod boundary;
 mod check;
 mod clock;
+mod compare;
 mod computer;
 mod config;
 mod fetch;
@@ -25,6 +26,7 @@ mod view;
 mod world;
 
 pub use clock::TimeMode;
+pub use compare::{Differences, MemoryDifference};
 pub use computer::Machine;
 pub use config::{DEFAULT_MAX_INSNS, MachineConfig, MachineError, SUCCESS_VALUE, TlbMode};
 pub use plugin::{Control, Plugin};

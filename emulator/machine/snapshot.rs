@@ -21,17 +21,17 @@ pub struct Snapshot {
 
 /// A moment without its memory.
 #[derive(Clone)]
-struct Registers {
-    cpu: Cpu,
-    engine: EngineSnapshot,
-    devices: BusSnapshot,
-    console: ConsoleLines,
-    schedule: ScheduleState,
-    state: RunState,
+pub(super) struct Registers {
+    pub(super) cpu: Cpu,
+    pub(super) engine: EngineSnapshot,
+    pub(super) devices: BusSnapshot,
+    pub(super) console: ConsoleLines,
+    pub(super) schedule: ScheduleState,
+    pub(super) state: RunState,
     idle: u64,
     clock: Clock,
-    random: u64,
-    checks: Option<Box<Checks>>,
+    pub(super) random: u64,
+    pub(super) checks: Option<Box<Checks>>,
     unchecked: Vec<Event>,
 }
 
@@ -116,8 +116,10 @@ impl Machine {
     /// [forgotten](Self::unmark) when nobody goes back to it any more.
     #[must_use]
     pub fn mark(&mut self) -> Mark {
+        let moment = self.world.engine.moments();
         self.world.engine.begin_undo();
         Mark {
+            moment,
             registers: self.save_registers(),
         }
     }
@@ -137,7 +139,8 @@ impl Machine {
 /// A marked moment of one machine.
 #[derive(Clone)]
 pub struct Mark {
-    registers: Registers,
+    pub(super) moment: usize,
+    pub(super) registers: Registers,
 }
 
 impl std::fmt::Debug for Mark {

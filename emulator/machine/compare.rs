@@ -1,0 +1,205 @@
+//! Two moments of one machine, compared as far as software can tell them apart.
+
+use std::ops::Range;
+
+use super::{Machine, Mark};
+use crate::arch::{Access, AccessKind, CpuState, PAGE_SIZE, PhysAddr};
+use crate::trace::WalkOutcome;
+
+/// In what the present moment is another than a marked one.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Differences {
+    /// Registers and states, by name.
+    pub registers: Vec<String>,
+    /// CR2.
+    pub cr2: bool,
+    /// Bytes of RAM, by rising address; neighbours are one range.
+    pub memory: Vec<(Range<u64>, MemoryDifference)>,
+    /// Entries of paging structures on which a cached translation depends that only one of the
+    /// moments has. It agrees with memory: it is the same as long as they do not change.
+    pub translations: Vec<PhysAddr>,
+}
+
+/// How bytes differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryDifference {
+    /// In any way.
+    Bytes,
+    /// Only in what would be the A and D bits of a paging-structure entry (SDM vol. 3, 4.8).
+    AccessedDirty,
+}
+
+impl Differences {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A and D.
+const ACCESSED_DIRTY: u64 = 0x60;
+
+const GPR: [&str; 16] = [
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+    "r14", "r15",
+];
+
+fn registers(then: &CpuState, now: &CpuState, out: &mut Vec<String>) {
+    let mut note = |differs: bool, name: &str| {
+        if differs {
+            out.push(name.to_owned());
+        }
+    };
+    for (n, name) in GPR.iter().enumerate() {
+        note(then.gpr[n] != now.gpr[n], name);
+    }
+    note(then.rip != now.rip, "rip");
+    note(then.rflags != now.rflags, "rflags");
+    note(then.cpl != now.cpl, "cpl");
+    for (n, name) in ["es", "cs", "ss", "ds", "fs", "gs"].iter().enumerate() {
+        note(then.seg[n] != now.seg[n], name);
+    }
+    note(
+        then.msr.kernel_gs_base != now.msr.kernel_gs_base,
+        "kernel_gs_base",
+    );
+    note(then.cr0 != now.cr0, "cr0");
+    note(then.cr3 != now.cr3, "cr3");
+    note(then.cr4 != now.cr4, "cr4");
+    note(then.dr6 != now.dr6, "dr6");
+    note(then.dr7 != now.dr7 || then.dr != now.dr, "dr0-7");
+    if out.is_empty() {
+        let mut rest = now.clone();
+        rest.cr2 = then.cr2;
+        if rest != *then {
+            out.push("system registers".to_owned());
+        }
+    }
+}
+
+/// The ranges in which two pages differ.
+fn bytes(at: u64, then: &[u8], now: &[u8], out: &mut Vec<(Range<u64>, MemoryDifference)>) {
+    for word in (0..then.len()).step_by(8) {
+        let value = |page: &[u8]| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&page[word..word + 8]);
+            u64::from_le_bytes(eight)
+        };
+        let changed = value(then) ^ value(now);
+        if changed == 0 {
+            continue;
+        }
+        if changed & !ACCESSED_DIRTY == 0 {
+            let start = at + word as u64;
+            out.push((start..start + 1, MemoryDifference::AccessedDirty));
+            continue;
+        }
+        for n in 0..8 {
+            if changed >> (8 * n) & 0xff == 0 {
+                continue;
+            }
+            let byte = at + word as u64 + n;
+            match out.last_mut() {
+                Some((range, MemoryDifference::Bytes)) if range.end == byte => range.end = byte + 1,
+                _ => out.push((byte..byte + 1, MemoryDifference::Bytes)),
+            }
+        }
+    }
+}
+
+/// What only the first of two lists has.
+fn only<T: PartialEq + Copy>(a: &[T], b: &[T]) -> Vec<T> {
+    a.iter().filter(|e| !b.contains(e)).copied().collect()
+}
+
+impl Machine {
+    /// Compares the present moment with `mark`, which may be any that has not been forgotten.
+    ///
+    /// Not compared are the instruction count, the numbers of deliveries, what the trace and the
+    /// checks remember for their texts, and the time in HLT.
+    pub fn differences(&mut self, mark: &Mark) -> Differences {
+        let mut d = Differences::default();
+        let then = &mark.registers;
+        registers(&then.cpu.regs, &self.cpu.regs, &mut d.registers);
+        d.cr2 = then.cpu.regs.cr2 != self.cpu.regs.cr2;
+        let mut note = |same: bool, name: &str| {
+            if !same {
+                d.registers.push(name.to_owned());
+            }
+        };
+        let (a, b) = (&then.cpu, &self.cpu);
+        note(a.nmi.pending == b.nmi.pending, "NMI pending");
+        note(a.nmi.blocked == b.nmi.blocked, "NMIs blocked");
+        note(a.shadow == b.shadow, "interrupt shadow");
+        note(a.pending_db == b.pending_db, "pending #DB");
+        note(a.halted == b.halted, "halted");
+        note(
+            a.activations.same_but_for_numbers(&b.activations),
+            "unresumed deliveries",
+        );
+        let (s, t) = (&then.state, &self.state);
+        note(s.machine_check == t.machine_check, "pending #MC");
+        note(s.injected == t.injected, "pending exception");
+        note(s.direct == t.direct, "pending interrupts");
+        note(s.in_rep == t.in_rep, "REP progress");
+        note(then.random == self.world.random, "RDRAND");
+        note(then.devices == self.world.devices.save(), "devices");
+        note(then.console == self.world.console, "console");
+        note(then.schedule == self.schedule, "schedule");
+        note(
+            match (&then.checks, &self.checks) {
+                (Some(a), Some(b)) => a.same_state(b),
+                (a, b) => a.is_none() == b.is_none(),
+            },
+            "state of the checks",
+        );
+        let now = self.world.engine.snapshot();
+        let same = self.world.engine.same_fpu(&then.engine, &now);
+        if !same {
+            d.registers.push("x87 or SSE registers".to_owned());
+        }
+        self.compare_memory(mark, &mut d);
+        self.compare_translations(mark, &mut d);
+        d
+    }
+
+    fn compare_memory(&self, mark: &Mark, d: &mut Differences) {
+        let mut changed = self.world.engine.changed_since(mark.moment);
+        changed.sort_unstable_by_key(|c| c.0);
+        let mut now = [0; PAGE_SIZE as usize];
+        for (at, then) in changed {
+            if self.ram().read(at, &mut now) && now != *then {
+                bytes(at, then, &now, &mut d.memory);
+            }
+        }
+    }
+
+    fn compare_translations(&self, mark: &Mark, d: &mut Differences) {
+        let (then, now) = (&mark.registers.cpu.tlb, &self.cpu.tlb);
+        if then == now {
+            return;
+        }
+        let context = self.cpu.paging_context();
+        let (then, now) = (then.entries(), now.entries());
+        let mut odd = only(&then, &now);
+        odd.extend(only(&now, &then));
+        for (pcid, at, cached) in odd {
+            let walk = self.walk(at, Access::implicit(AccessKind::Read));
+            let agrees = matches!(
+                walk.outcome,
+                WalkOutcome::Mapped { phys, page_size }
+                    if phys == cached.phys(at) && page_size == cached.page_size
+            );
+            if !agrees || (pcid != context.pcid() && !cached.global) {
+                d.registers.push(format!("cached translation of {at}"));
+                continue;
+            }
+            for step in walk.steps {
+                if !d.translations.contains(&step.entry_at) {
+                    d.translations.push(step.entry_at);
+                }
+            }
+        }
+    }
+}
