@@ -58,5 +58,6 @@ pub mod machine;
 mod printable;
 pub mod schedule;
 mod suggest;
+pub mod sweep;
 pub mod system;
 pub mod trace;

@@ -9,7 +9,7 @@ use super::stop::StopReason;
 use crate::arch::{EventType, Exception, Vector, VirtAddr};
 use crate::device::Signal;
 use crate::device::lapic::Acceptance;
-use crate::schedule::{BoundaryContext, Stimulus};
+use crate::schedule::{BoundaryContext, Stimulus, StimulusKind};
 use crate::system::boundary::{Taken, Waiting, decide};
 use crate::system::debug::instruction_breakpoints;
 use crate::system::{DeliveryOutcome, PendingEvent, deliver};
@@ -249,23 +249,59 @@ impl Machine {
             nmi_can_be_latched: !self.cpu.nmi.pending,
         });
         for stimulus in due {
-            match stimulus {
-                Stimulus::Nmi => self.raise_nmi(Source::Schedule),
-                Stimulus::Irq(vector) => self.raise_interrupt(vector, Source::Schedule),
-                Stimulus::MachineCheck => self.raise_machine_check(),
-                Stimulus::Exception {
-                    vector,
-                    error_code,
-                    address,
-                } => self.inject_exception(Exception {
-                    vector,
-                    error_code,
-                    kind: EventType::Fault,
-                    address,
-                    dr6: 0,
-                }),
-            }
+            self.raise(stimulus, Source::Schedule);
         }
+    }
+
+    /// Raises an event at the present boundary.
+    pub fn raise(&mut self, stimulus: Stimulus, source: Source) {
+        match stimulus {
+            Stimulus::Nmi => self.raise_nmi(source),
+            Stimulus::Irq(vector) => self.raise_interrupt(vector, source),
+            Stimulus::MachineCheck => self.raise_machine_check(),
+            Stimulus::Exception {
+                vector,
+                error_code,
+                address,
+            } => self.inject_exception(Exception {
+                vector,
+                error_code,
+                kind: EventType::Fault,
+                address,
+                dr6: 0,
+            }),
+        }
+    }
+
+    /// Whether an event of this kind, raised now, would be taken at the present boundary.
+    #[must_use]
+    pub fn would_take(&self, kind: StimulusKind) -> bool {
+        let raised = |wanted| kind == wanted;
+        let mut waiting = Waiting::of(
+            &self.cpu,
+            self.interrupt_waits() || raised(StimulusKind::Irq),
+            self.state.machine_check || raised(StimulusKind::MachineCheck),
+        );
+        waiting.nmi |= raised(StimulusKind::Nmi);
+        let taken = decide(&waiting, &self.cpu.model.knobs).taken;
+        match kind {
+            StimulusKind::Nmi => taken == Some(Taken::Nmi),
+            StimulusKind::Irq => taken == Some(Taken::Interrupt),
+            StimulusKind::MachineCheck => taken == Some(Taken::MachineCheck),
+            StimulusKind::Exception => taken.is_none() && !self.cpu.halted,
+        }
+    }
+
+    /// Whether something waits to be taken: a latched NMI, or what was injected.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.cpu.nmi.pending || self.state.machine_check || self.state.injected.is_some()
+    }
+
+    /// Whether the schedule has nothing left.
+    #[must_use]
+    pub fn schedule_is_done(&self) -> bool {
+        self.schedule.is_exhausted()
     }
 
     /// Time goes on.

@@ -32,6 +32,16 @@ impl Machine {
         stop
     }
 
+    /// Runs as [`run`](Self::run) does, and says nothing at the end: there is more to come.
+    pub fn advance(&mut self, until: Until) -> StopReason {
+        self.run_to_stop(until)
+    }
+
+    /// Ends runs when so many instructions have retired since reset.
+    pub const fn set_max_insns(&mut self, max_insns: u64) {
+        self.config.max_insns = max_insns;
+    }
+
     fn run_to_stop(&mut self, until: Until) -> StopReason {
         self.state.over_breakpoint = false;
         self.state.forgotten = None;

@@ -131,9 +131,12 @@ impl Liveness {
     /// Whether one of these bytes is written from boundary number `time` on.
     #[must_use]
     pub fn is_written(&self, time: u32, word: u64) -> bool {
-        self.words
-            .get(&(word & !7))
-            .is_some_and(|uses| uses.iter().rev().take_while(|u| u.time >= time).any(|u| u.written != 0))
+        self.words.get(&(word & !7)).is_some_and(|uses| {
+            uses.iter()
+                .rev()
+                .take_while(|u| u.time >= time)
+                .any(|u| u.written != 0)
+        })
     }
 
     /// How many words have been accessed.

@@ -1,0 +1,159 @@
+//! The whole sweep: parts of the window, on several threads, with what is done kept.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use super::baseline::Baseline;
+use super::error::SweepError;
+use super::explore::Explorer;
+use super::plan::Plan;
+use super::tally::Tally;
+use crate::load::Image;
+use crate::machine::Machine;
+
+/// Makes the machine of a sweep, loaded and with its schedule, at reset.
+pub type MakeMachine<'a> = dyn Fn() -> Result<Machine, SweepError> + Sync + 'a;
+
+/// Boundaries of one part.
+pub const PART: usize = 64;
+
+/// A sweep over one image.
+pub struct Sweep<'a> {
+    make: &'a MakeMachine<'a>,
+    image: &'a Image,
+    plan: &'a Plan,
+    baseline: Baseline,
+}
+
+impl std::fmt::Debug for Sweep<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sweep")
+            .field("window", &self.baseline.window)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a sweep is told while it runs: a part, by number, and its result.
+pub type OnPart<'a> = dyn FnMut(usize, &Tally) -> Result<(), SweepError> + 'a;
+
+impl<'a> Sweep<'a> {
+    /// Follows the undisturbed run.
+    ///
+    /// # Errors
+    /// Where there is no machine, or no window.
+    pub fn new(
+        make: &'a MakeMachine<'a>,
+        image: &'a Image,
+        plan: &'a Plan,
+    ) -> Result<Self, SweepError> {
+        let baseline = Baseline::follow(&mut make()?, plan)?;
+        Ok(Self {
+            make,
+            image,
+            plan,
+            baseline,
+        })
+    }
+
+    /// The undisturbed run.
+    #[must_use]
+    pub const fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// How many parts there are.
+    #[must_use]
+    pub const fn parts(&self) -> usize {
+        self.baseline.window.div_ceil(PART)
+    }
+
+    /// The boundaries of a part.
+    #[must_use]
+    pub fn part(&self, number: usize) -> Range<usize> {
+        let from = number * PART;
+        from..(from + PART).min(self.baseline.window)
+    }
+
+    /// Explores `parts` (rising numbers) on `jobs` threads. `on_part` is told of each as it ends, in any order.
+    /// Ends early when `interrupt` is set; parts that are not complete count for nothing.
+    ///
+    /// # Errors
+    /// The first of any thread, or what `on_part` says.
+    pub fn explore(
+        &self,
+        parts: &[usize],
+        jobs: usize,
+        interrupt: &AtomicBool,
+        on_part: &mut OnPart<'_>,
+    ) -> Result<(), SweepError> {
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<SweepError>> = Mutex::new(None);
+        let halt = AtomicBool::new(false);
+        let (send, receive) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.clamp(1, parts.len().max(1)) {
+                let send = send.clone();
+                let (next, failed, halt) = (&next, &failed, &halt);
+                scope.spawn(move || {
+                    if let Err(e) = self.work(parts, next, halt, interrupt, &send) {
+                        halt.store(true, Ordering::Relaxed);
+                        if let Ok(mut failed) = failed.lock() {
+                            failed.get_or_insert(e);
+                        }
+                    }
+                });
+            }
+            drop(send);
+            for (number, tally) in receive {
+                if let Err(e) = on_part(number, &tally) {
+                    halt.store(true, Ordering::Relaxed);
+                    if let Ok(mut failed) = failed.lock() {
+                        failed.get_or_insert(e);
+                    }
+                }
+            }
+        });
+        match failed.into_inner() {
+            Ok(Some(e)) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn work(
+        &self,
+        parts: &[usize],
+        next: &AtomicUsize,
+        halt: &AtomicBool,
+        interrupt: &AtomicBool,
+        send: &mpsc::Sender<(usize, Tally)>,
+    ) -> Result<(), SweepError> {
+        let mut explorer = Explorer::new((self.make)()?, self.image, self.plan, &self.baseline)?;
+        let stop = || interrupt.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
+        while let Some(&number) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match explorer.explore(self.part(number), &stop)? {
+                Some(tally) => {
+                    if send.send((number, tally)).is_err() {
+                        break;
+                    }
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Explores everything on one thread.
+    ///
+    /// # Errors
+    /// As [`explore`](Self::explore).
+    pub fn all(&self) -> Result<Tally, SweepError> {
+        let parts: Vec<usize> = (0..self.parts()).collect();
+        let mut sum = Tally::default();
+        self.explore(&parts, 1, &AtomicBool::new(false), &mut |_, tally| {
+            sum.merge(tally.clone());
+            Ok(())
+        })?;
+        Ok(sum)
+    }
+}

@@ -1,0 +1,301 @@
+//! One machine that goes along the undisturbed run, and forks at its boundaries.
+
+use super::baseline::{Baseline, go_to_window};
+use super::error::SweepError;
+use super::judge::{Fork, Judge};
+use super::plan::{Plan, Shot};
+use super::tally::{Case, Tally};
+use super::verdict::{Outcome, Verdict};
+use crate::load::Image;
+use crate::machine::{Machine, StopReason, Until};
+use crate::trace::{Boundary, Source};
+
+/// The injections of a case, as they are added one by one.
+#[derive(Clone, Debug, Default)]
+struct Chain {
+    shots: Vec<String>,
+    order: Vec<(u64, u32)>,
+    schedule: Vec<String>,
+}
+
+impl Chain {
+    fn with(&self, shot: &Shot, at: Boundary) -> Self {
+        let mut new = self.clone();
+        new.shots.push(shot.name().to_owned());
+        new.order.push((at.icount, at.sub));
+        new.schedule
+            .extend(shot.injections(at).iter().map(ToString::to_string));
+        new
+    }
+
+    fn case<'a>(&'a self, rips: &'a [u64]) -> Case<'a> {
+        Case {
+            shots: &self.shots,
+            order: &self.order,
+            schedule: &self.schedule,
+            rips,
+        }
+    }
+}
+
+/// A machine at some boundary of the undisturbed run.
+pub(super) struct Explorer<'a> {
+    machine: Machine,
+    judge: Judge<'a>,
+    plan: &'a Plan,
+    baseline: &'a Baseline,
+    /// The number of the boundary at which the machine is.
+    here: usize,
+    max_insns: u64,
+    tally: Tally,
+}
+
+impl<'a> Explorer<'a> {
+    /// From a fresh machine.
+    pub(super) fn new(
+        mut machine: Machine,
+        image: &'a Image,
+        plan: &'a Plan,
+        baseline: &'a Baseline,
+    ) -> Result<Self, SweepError> {
+        machine.enable_checks(plan.checks.clone());
+        go_to_window(&mut machine, plan)?;
+        let max_insns = machine.config().max_insns;
+        Ok(Self {
+            machine,
+            judge: Judge {
+                image,
+                plan,
+                baseline,
+            },
+            plan,
+            baseline,
+            here: 0,
+            max_insns,
+            tally: Tally::default(),
+        })
+    }
+
+    /// Goes on to boundary `number` of the undisturbed run.
+    fn go_to(&mut self, number: usize) -> Result<(), SweepError> {
+        let Some(place) = self.baseline.places.get(number) else {
+            return Ok(());
+        };
+        self.machine.set_max_insns(self.max_insns);
+        let ahead = place
+            .at
+            .icount
+            .saturating_sub(self.machine.boundary().icount);
+        if ahead > 2 {
+            self.machine.advance(Until::Icount(place.at.icount - 1));
+        }
+        if !self.step_to(place.at) {
+            return Err(SweepError::NotRepeated {
+                boundary: place.at.to_string(),
+            });
+        }
+        self.here = number;
+        Ok(())
+    }
+
+    /// Steps on to this boundary.
+    fn step_to(&mut self, at: Boundary) -> bool {
+        let mut steps = 0u32;
+        while self.machine.boundary() != at {
+            let stop = self.machine.advance(Until::Boundary);
+            steps += 1;
+            if stop != StopReason::Until || self.machine.boundary() > at || steps > MAX_STEPS {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// All cases that begin at the boundaries `numbers` of the window.
+    pub(super) fn explore(
+        &mut self,
+        numbers: std::ops::Range<usize>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Tally>, SweepError> {
+        for number in numbers {
+            if stop() {
+                return Ok(None);
+            }
+            let mut went = false;
+            for shot in &self.plan.levels[0] {
+                let lands = self.baseline.lands(number, shot.kind());
+                // A boundary whose successor leads to the same place is the same case.
+                let next = number + 1 < self.baseline.window
+                    && lands != Some(number)
+                    && self.baseline.lands(number + 1, shot.kind()) == lands;
+                if next && self.plan.reduce {
+                    continue;
+                }
+                if !went {
+                    self.go_to(number)?;
+                    went = true;
+                }
+                let first = if self.plan.reduce {
+                    self.first_with(number, shot, lands)
+                } else {
+                    number
+                };
+                self.from_here(shot, number, lands, first);
+            }
+        }
+        Ok(Some(std::mem::take(&mut self.tally)))
+    }
+
+    /// The first boundary of the window that is the same case as `number`, where an event is
+    /// not taken at once.
+    fn first_with(&self, number: usize, shot: &Shot, lands: Option<usize>) -> usize {
+        let same = |&n: &usize| !self.baseline.places[n].takes(shot.kind()) && lands != Some(n);
+        if lands == Some(number) && !number.checked_sub(1).is_some_and(|n| same(&n)) {
+            return number;
+        }
+        (0..number).rev().take_while(same).last().unwrap_or(number)
+    }
+
+    /// Raises `shot` at the boundary `number`, where the machine is; the event is taken at `lands`. The
+    /// case stands for all boundaries from `first` on.
+    fn from_here(&mut self, shot: &Shot, number: usize, lands: Option<usize>, first: usize) {
+        let places = &self.baseline.places;
+        let chain = Chain::default().with(shot, places[number].at);
+        let rips: Vec<u64> = places[first..=number].iter().map(|p| p.rip).collect();
+        let case = chain.case(&rips);
+        self.tally.runs += 1;
+        let Some(lands) = lands else {
+            let outcome = Outcome::new(Verdict::NotTaken, "the event is never taken");
+            self.tally.add(&case, &outcome);
+            return;
+        };
+        let start = self.machine.mark();
+        // Nothing that is latched meanwhile is seen by software, so it is raised where it is taken.
+        if self.step_to(places[lands].at) {
+            let fork = Fork::new(&mut self.machine, lands);
+            let outcome = self.shoot(shot, &fork, &chain, 1);
+            self.tally.add(&case, &outcome);
+            self.machine.rewind(&fork.mark);
+            self.machine.unmark();
+        } else {
+            let outcome = Outcome::new(Verdict::NotTaken, "the run ends before the event is taken");
+            self.tally.add(&case, &outcome);
+        }
+        self.machine.rewind(&start);
+        self.machine.unmark();
+    }
+
+    /// Raises `shot` here, at level `level`; follows it, and what may be raised in its handler, to
+    /// the verdict. `fork` is where the first of the chain was raised.
+    fn shoot(&mut self, shot: &Shot, fork: &Fork, chain: &Chain, level: usize) -> Outcome {
+        let before = self.machine.cpu().activations.last_serial();
+        let begin = self.machine.boundary().icount;
+        self.machine
+            .set_max_insns(begin.saturating_add(self.plan.patience));
+        for &event in shot.events() {
+            self.machine.raise(event, Source::Schedule);
+        }
+        let stop = self.machine.advance(Until::Boundary);
+        let outcome = if stop == StopReason::Until {
+            let newest = self.machine.cpu().activations.innermost();
+            match newest
+                .map(|a| a.id.serial)
+                .filter(|&serial| serial > before)
+            {
+                None => Outcome::new(Verdict::NotTaken, "the event is not taken"),
+                Some(serial) => {
+                    if level < self.plan.levels.len() {
+                        self.explore_handler(serial, fork, chain, level);
+                    }
+                    let first = if level == 1 {
+                        serial
+                    } else {
+                        fork.serial.get().unwrap_or(serial)
+                    };
+                    if level == 1 {
+                        fork.serial.set(Some(serial));
+                    }
+                    self.judge.follow(&mut self.machine, fork, first, serial)
+                }
+            }
+        } else {
+            self.judge.ended(&mut self.machine, fork, &stop)
+        };
+        let end = self.machine.boundary().icount;
+        self.tally.insns += end.saturating_sub(begin);
+        outcome
+    }
+
+    /// Raises the shots of the next level at every boundary of the handler that has just been
+    /// entered, and comes back to its first.
+    fn explore_handler(&mut self, serial: u64, fork: &Fork, chain: &Chain, level: usize) {
+        let handler = self.machine.mark();
+        if fork.serial.get().is_none() {
+            fork.serial.set(Some(serial));
+        }
+        let shots = &self.plan.levels[level];
+        // Boundaries at which a shot was raised that has not been taken yet.
+        let mut held: Vec<Vec<(Boundary, u64)>> = vec![Vec::new(); shots.len()];
+        let mut steps = 0u64;
+        loop {
+            let at = self.machine.boundary();
+            let rip = self.machine.cpu().regs.rip;
+            let open = self.machine.cpu().activations.is_unresumed(serial);
+            for (shot, held) in shots.iter().zip(&mut held) {
+                let takes = self.machine.would_take(shot.kind());
+                if open && !takes {
+                    held.push((at, rip));
+                    continue;
+                }
+                let waited = std::mem::take(held);
+                // A handler that has ended: only what was raised in it is left.
+                if open {
+                    self.at_level(shot, fork, chain, level, &[(at, rip)]);
+                }
+                if !waited.is_empty() {
+                    if self.plan.reduce {
+                        self.at_level(shot, fork, chain, level, &waited);
+                    } else {
+                        for one in waited {
+                            self.at_level(shot, fork, chain, level, &[one]);
+                        }
+                    }
+                }
+            }
+            steps += 1;
+            if !open || steps > self.plan.patience {
+                break;
+            }
+            if self.machine.advance(Until::Boundary) != StopReason::Until {
+                break;
+            }
+        }
+        self.machine.rewind(&handler);
+        self.machine.unmark();
+    }
+
+    /// One case at a deeper level: raised at `places`, taken here (or by whatever comes after).
+    fn at_level(
+        &mut self,
+        shot: &Shot,
+        fork: &Fork,
+        chain: &Chain,
+        level: usize,
+        places: &[(Boundary, u64)],
+    ) {
+        let Some(&(at, _)) = places.last() else {
+            return;
+        };
+        let chain = chain.with(shot, at);
+        let here = self.machine.mark();
+        let outcome = self.shoot(shot, fork, &chain, level + 1);
+        self.machine.rewind(&here);
+        self.machine.unmark();
+        self.tally.runs += 1;
+        let rips: Vec<u64> = places.iter().map(|p| p.1).collect();
+        self.tally.add(&chain.case(&rips), &outcome);
+    }
+}
+
+/// Boundaries that may lie between two of the undisturbed run's instructions.
+const MAX_STEPS: u32 = 1 << 24;

@@ -1,0 +1,289 @@
+//! From an injection to its verdict.
+//!
+//! The interrupted context is reached again when the delivery is resumed. There the machine is
+//! compared with what it was when it was interrupted. What differs must not be read by the rest of
+//! the undisturbed run: then that run is what follows, and need not be run again.
+
+use std::cell::Cell;
+
+use super::baseline::{Baseline, name_of};
+use super::liveness::Fate;
+use super::plan::Plan;
+use super::verdict::{Outcome, Verdict};
+use crate::load::Image;
+use crate::machine::{Machine, Mark, MemoryDifference, StopReason, Until};
+use crate::schedule::StimulusKind;
+
+/// A moment of the undisturbed run at which an event is taken.
+pub(super) struct Fork {
+    pub(super) mark: Mark,
+    /// The number of the boundary.
+    number: usize,
+    /// What the checks had found.
+    findings: usize,
+    /// The delivery of the first event that was raised here.
+    pub(super) serial: Cell<Option<u64>>,
+}
+
+impl Fork {
+    pub(super) fn new(machine: &mut Machine, number: usize) -> Self {
+        let findings = machine.findings().map_or(0, |f| f.len());
+        Self {
+            mark: machine.mark(),
+            number,
+            findings,
+            serial: Cell::new(None),
+        }
+    }
+}
+
+/// Who decides.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    pub(super) image: &'a Image,
+    pub(super) plan: &'a Plan,
+    pub(super) baseline: &'a Baseline,
+}
+
+/// Names in one verdict.
+const MAX_NAMES: usize = 6;
+
+/// Instructions in which a CPU that was woken comes back to its HLT.
+const BACK_TO_HLT: u32 = 256;
+
+impl Judge<'_> {
+    /// From the handler's first boundary on. `first` is the delivery at the fork, `serial` the newest.
+    pub(super) fn follow(
+        &self,
+        machine: &mut Machine,
+        fork: &Fork,
+        first: u64,
+        serial: u64,
+    ) -> Outcome {
+        for serial in [serial, first] {
+            let stop = machine.advance(Until::Resumed(serial));
+            if stop != StopReason::Until {
+                return self.ended(machine, fork, &stop);
+            }
+        }
+        // What waited for the handler's end.
+        for _ in 0..8 {
+            if !machine.has_waiting() || !machine.would_take(StimulusKind::Nmi) {
+                break;
+            }
+            let before = machine.cpu().activations.last_serial();
+            let mut stop = machine.advance(Until::Boundary);
+            if stop == StopReason::Until
+                && let Some(newest) = machine.cpu().activations.innermost().map(|a| a.id.serial)
+                && newest > before
+            {
+                stop = machine.advance(Until::Resumed(newest));
+            }
+            if stop != StopReason::Until {
+                return self.ended(machine, fork, &stop);
+            }
+        }
+        self.resumed(machine, fork)
+    }
+
+    /// At the interrupted context.
+    fn resumed(&self, machine: &mut Machine, fork: &Fork) -> Outcome {
+        let mut d = machine.differences(&fork.mark);
+        if d.registers.iter().any(|r| r == "halted") {
+            // The event has ended an HLT: code that waits in a loop comes back to it.
+            let rip = self.baseline.places[fork.number].rip;
+            for _ in 0..BACK_TO_HLT {
+                if machine.advance(Until::Boundary) != StopReason::Until
+                    || machine.cpu().halted && machine.cpu().regs.rip == rip
+                {
+                    break;
+                }
+            }
+            d = machine.differences(&fork.mark);
+        }
+        let time = fork.number as u32;
+        let live = &self.baseline.live;
+        let mut used = d.registers.clone();
+        let mut left = Vec::new();
+        let mut ignored = false;
+        if !machine.schedule_is_done() {
+            used.push("the rest of the schedule".to_owned());
+        }
+        if d.cr2 {
+            match live.fate_of_cr2(time) {
+                Fate::Read => used.push("cr2".to_owned()),
+                Fate::Untouched => left.push("cr2".to_owned()),
+                Fate::Overwritten => {}
+            }
+        }
+        for (range, how) in &d.memory {
+            let fate = live.fate(time, range, *how == MemoryDifference::Bytes);
+            match fate {
+                Fate::Overwritten => {}
+                Fate::Untouched => push_new(&mut left, name_of(self.image, range.start)),
+                Fate::Read
+                    if self
+                        .plan
+                        .ignore
+                        .iter()
+                        .any(|i| i.start <= range.start && range.end <= i.end) =>
+                {
+                    ignored = true;
+                    push_new(&mut left, name_of(self.image, range.start));
+                }
+                Fate::Read => push_new(&mut used, name_of(self.image, range.start)),
+            }
+        }
+        for entry in &d.translations {
+            if live.is_written(time, entry.0) {
+                push_new(&mut used, "cached translations".to_owned());
+            }
+        }
+        let mut end = None;
+        if !used.is_empty() || ignored {
+            // What follows is another run than the undisturbed one.
+            let limit = self.baseline.end.icount.saturating_add(self.plan.patience);
+            machine.set_max_insns(machine.boundary().icount.saturating_add(limit));
+            end = Some(machine.advance(Until::Never));
+        }
+        if let Some(stop) = &end {
+            machine.end_checks(stop);
+        }
+        if let Some(outcome) = self.found(machine, fork) {
+            return outcome;
+        }
+        match end {
+            None if left.is_empty() => Outcome::new(Verdict::Same, ""),
+            None => Outcome::new(Verdict::SameExcept, listed(left)),
+            Some(StopReason::TripleFault) => {
+                Outcome::new(Verdict::Shutdown, format!("after {}", listed(used)))
+            }
+            Some(StopReason::NotModelled { what, .. }) => Outcome::new(Verdict::NotModelled, what),
+            Some(stop) if used.is_empty() && same_stop(&stop, &self.baseline.stop) => {
+                Outcome::new(Verdict::SameExcept, listed(left))
+            }
+            Some(stop) => {
+                let mut what = listed(used);
+                if !same_stop(&stop, &self.baseline.stop)
+                    && !matches!(stop, StopReason::Limit { .. })
+                {
+                    what = format!("{what}; it ends otherwise: {}", stop.name());
+                }
+                Outcome::new(Verdict::Differs, what)
+            }
+        }
+    }
+
+    /// The run ended before the interrupted context was reached.
+    pub(super) fn ended(&self, machine: &mut Machine, fork: &Fork, stop: &StopReason) -> Outcome {
+        let rip = machine.cpu().regs.rip;
+        let hung = match stop {
+            StopReason::Limit { .. } => self.repeats(machine),
+            StopReason::HaltedForever => true,
+            _ => false,
+        };
+        machine.end_checks(stop);
+        let found = self.found(machine, fork);
+        let rules = found.as_ref().map(|f| f.what.clone());
+        let with = |text: &str| match &rules {
+            Some(rules) => format!("{text}; {rules}"),
+            None => text.to_owned(),
+        };
+        let place = found.as_ref().and_then(|f| f.rip).or(Some(rip));
+        let mut outcome = match stop {
+            StopReason::NotModelled { what, .. } => Outcome::new(Verdict::NotModelled, what),
+            StopReason::TripleFault => Outcome::new(Verdict::Shutdown, with("triple fault")),
+            StopReason::HaltedForever => Outcome::new(Verdict::Hung, with("halted for ever")),
+            _ if hung => Outcome::new(Verdict::Hung, with("the same state again and again")),
+            _ if found.is_some() => return found.unwrap_or_else(|| unreachable!()),
+            StopReason::Limit { .. } => Outcome::new(
+                Verdict::Limit,
+                "the interrupted context was not reached in time",
+            ),
+            stop => Outcome::new(
+                Verdict::Finding,
+                format!("never-resumed; it ends: {}", stop.name()),
+            ),
+        };
+        outcome.rip = place;
+        outcome
+    }
+
+    /// The bad findings since the fork that the undisturbed run does not have.
+    fn found(&self, machine: &Machine, fork: &Fork) -> Option<Outcome> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut rip = None;
+        for f in machine.findings()?.iter().skip(fork.findings) {
+            if self.plan.policy.denies(f) && !self.baseline.findings.contains(&(f.rule, f.rip.0)) {
+                rip = rip.or(Some(f.rip.0));
+                let name = f.rule.name();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort_unstable();
+        (!names.is_empty()).then(|| Outcome {
+            verdict: Verdict::Finding,
+            what: names.join(", "),
+            rip,
+        })
+    }
+
+    /// Whether the machine comes to its present state again (Brent's algorithm, by arrivals at RIP).
+    fn repeats(&self, machine: &mut Machine) -> bool {
+        let begin = machine.boundary().icount;
+        machine.set_max_insns(begin.saturating_add(2 * self.plan.patience));
+        let rip = machine.cpu().regs.rip;
+        let (mut power, mut arrivals) = (1u32, 0u32);
+        let mut mark = machine.mark();
+        let repeated = loop {
+            if machine.advance(Until::Boundary) != StopReason::Until
+                || machine.advance(Until::Address(crate::arch::VirtAddr(rip))) != StopReason::Until
+            {
+                break false;
+            }
+            if machine.differences(&mark).is_empty() {
+                break true;
+            }
+            arrivals += 1;
+            if arrivals >= 64 {
+                break false;
+            }
+            if arrivals == power {
+                power *= 2;
+                machine.unmark();
+                mark = machine.mark();
+            }
+        };
+        machine.unmark();
+        repeated
+    }
+}
+
+fn push_new(list: &mut Vec<String>, name: String) {
+    if !list.contains(&name) {
+        list.push(name);
+    }
+}
+
+/// Names in order, not too many of them.
+fn listed(mut names: Vec<String>) -> String {
+    names.sort_unstable();
+    let more = names.len().saturating_sub(MAX_NAMES);
+    names.truncate(MAX_NAMES);
+    let mut text = names.join(", ");
+    if more != 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+/// Whether two runs ended alike.
+fn same_stop(a: &StopReason, b: &StopReason) -> bool {
+    match (a, b) {
+        // One of them was not followed to its end.
+        (StopReason::Until | StopReason::Limit { .. }, _) | (_, StopReason::Until) => true,
+        (a, b) => a == b,
+    }
+}
