@@ -4,12 +4,13 @@ use clap::Subcommand;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::{completions, explain, programs, run, schema, walk};
+use super::{completions, explain, programs, run, schema, sweep, walk};
 
 /// One command with its arguments.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(run::RunArgs),
+    Sweep(sweep::SweepArgs),
     Explain(explain::ExplainArgs),
     Walk(walk::WalkArgs),
     Programs(programs::ProgramsArgs),
@@ -22,6 +23,7 @@ impl Command {
     pub fn execute(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Run(args) => run::run(&args),
+            Self::Sweep(args) => sweep::sweep(&args),
             Self::Explain(args) => explain::explain(&args),
             Self::Walk(args) => walk::walk(&args),
             Self::Programs(args) => programs::programs(&args),

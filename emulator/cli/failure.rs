@@ -8,6 +8,7 @@ use iretrace::load::LoadError;
 use iretrace::load::error::printable;
 use iretrace::machine::MachineError;
 use iretrace::schedule::{ResolveError, ScheduleError};
+use iretrace::sweep::SweepError;
 use iretrace::trace::FilterError;
 
 use super::exit_code::ExitCode;
@@ -71,6 +72,25 @@ impl From<LoadError> for Failure {
     fn from(e: LoadError) -> Self {
         Self {
             code: ExitCode::BadInput,
+            message: e.to_string(),
+        }
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(e: SweepError) -> Self {
+        let code = match e {
+            SweepError::Machine(e) => return e.into(),
+            SweepError::Load(e) => return e.into(),
+            SweepError::Shot { .. } | SweepError::NoWindow { .. } | SweepError::TooLong { .. } => {
+                ExitCode::Usage
+            }
+            SweepError::NotModelled { .. } => ExitCode::NotModelled,
+            SweepError::NotRepeated { .. } => ExitCode::Internal,
+            SweepError::Record { .. } => ExitCode::BadInput,
+        };
+        Self {
+            code,
             message: e.to_string(),
         }
     }

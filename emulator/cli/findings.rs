@@ -140,7 +140,7 @@ impl Shown<'_> {
 }
 
 /// A command as a shell would take it.
-fn quoted(words: &[String]) -> String {
+pub fn quoted(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
     let words = words.iter().map(|w| {
         if !w.is_empty() && w.chars().all(plain) {

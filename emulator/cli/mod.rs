@@ -22,6 +22,7 @@ mod run;
 mod schedule_args;
 mod schema;
 mod session;
+mod sweep;
 mod talk;
 mod until;
 mod walk;

@@ -7,6 +7,7 @@ mod explore;
 mod judge;
 mod liveness;
 mod plan;
+mod report;
 mod tally;
 mod verdict;
 
@@ -15,5 +16,6 @@ pub use driver::{MakeMachine, OnPart, PART, Sweep};
 pub use error::SweepError;
 pub use liveness::{Fate, Liveness};
 pub use plan::{Bound, Plan, Shot};
+pub use report::{ClassReport, Column, Line, REPORT_VERSION, RangeReport, Report};
 pub use tally::{Class, Counts, Key, Spot, Tally, TallyRecord};
 pub use verdict::{Outcome, Verdict};

@@ -1,0 +1,172 @@
+//! A sweep's report, for the terminal.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use iretrace::sweep::{ClassReport, Line, Report, Verdict};
+
+use super::super::number::grouped;
+
+const fn style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Same | Verdict::SameExcept => AnsiColor::Green.on_default(),
+        Verdict::NotTaken => Style::new(),
+        Verdict::Limit | Verdict::NotModelled => AnsiColor::Yellow.on_default(),
+        Verdict::Differs => AnsiColor::Magenta.on_default().bold(),
+        Verdict::Finding | Verdict::Hung | Verdict::Shutdown => AnsiColor::Red.on_default().bold(),
+    }
+}
+
+/// The report as text.
+pub fn render(report: &Report, all: bool, color: bool) -> String {
+    let mut out = String::new();
+    let paint = |verdict: Verdict, text: &str| {
+        if color {
+            let s = style(verdict);
+            format!("{s}{text}{s:#}")
+        } else {
+            text.to_owned()
+        }
+    };
+    let _ = writeln!(
+        out,
+        "{}: {} boundaries, {} to {}; undisturbed: {}",
+        report.image,
+        grouped(report.boundaries),
+        report.window[0],
+        report.window[1],
+        report.undisturbed,
+    );
+    for (rule, place) in &report.undisturbed_findings {
+        let _ = writeln!(out, "  undisturbed: {rule} at {place}");
+    }
+    let sums: Vec<String> = Verdict::ALL
+        .into_iter()
+        .filter_map(|v| {
+            let count = report.verdicts.get(v.name())?;
+            Some(paint(v, &format!("{} {}", grouped(*count), v.name())))
+        })
+        .collect();
+    let _ = writeln!(
+        out,
+        "{} cases, {} of them run: {}{}",
+        grouped(report.cases),
+        grouped(report.runs),
+        sums.join(", "),
+        if report.complete {
+            ""
+        } else {
+            "; the sweep was interrupted, these are a part"
+        },
+    );
+    listing(report, all, &paint, &mut out);
+    for class in &report.classes {
+        describe(report, class, &paint, &mut out);
+    }
+    out
+}
+
+/// The code, with a mark an instruction for every kind of injection.
+fn listing(report: &Report, all: bool, paint: &dyn Fn(Verdict, &str) -> String, out: &mut String) {
+    let shown = |line: &Line| {
+        all || (0..report.columns.len()).any(|n| {
+            line.worst(n)
+                .is_some_and(|v| v.is_bad() || v.is_undecided())
+        })
+    };
+    if !report.listing.iter().any(shown) {
+        return;
+    }
+    out.push('\n');
+    for (n, column) in report.columns.iter().enumerate() {
+        let bars = "| ".repeat(n);
+        let level = "then ".repeat(usize::from(column.level.saturating_sub(1)));
+        let _ = writeln!(out, "  {bars}{level}{}", column.shot);
+    }
+    let mut gap = false;
+    for line in &report.listing {
+        if !shown(line) {
+            gap = true;
+            continue;
+        }
+        if let Some(label) = &line.label {
+            let _ = writeln!(out, "  {}{label}:", "  ".repeat(report.columns.len()));
+        } else if std::mem::take(&mut gap) {
+            let _ = writeln!(out, "  {}...", "  ".repeat(report.columns.len()));
+        }
+        gap = false;
+        out.push_str("  ");
+        for n in 0..report.columns.len() {
+            match line.worst(n) {
+                Some(v) => {
+                    let _ = write!(out, "{} ", paint(v, &v.mark().to_string()));
+                }
+                None => out.push_str("  "),
+            }
+        }
+        let _ = writeln!(out, "  {:<28} {}", line.place, line.text);
+    }
+    let used = |v: &Verdict| {
+        report
+            .listing
+            .iter()
+            .any(|l| (0..report.columns.len()).any(|n| l.worst(n) == Some(*v)))
+    };
+    let legend: Vec<String> = Verdict::ALL
+        .into_iter()
+        .filter(used)
+        .map(|v| format!("{} {}", paint(v, &v.mark().to_string()), v.name()))
+        .collect();
+    let _ = writeln!(out, "  ({})", legend.join("  "));
+}
+
+fn describe(
+    report: &Report,
+    class: &ClassReport,
+    paint: &dyn Fn(Verdict, &str) -> String,
+    out: &mut String,
+) {
+    let _ = writeln!(
+        out,
+        "\n{}{}{}: {} x {}",
+        paint(class.verdict, class.verdict.name()),
+        if class.what.is_empty() { "" } else { ": " },
+        class.what,
+        grouped(class.count),
+        class.shots.join(", then "),
+    );
+    if !class.verdict.is_bad() && !class.verdict.is_undecided() {
+        return;
+    }
+    for range in &class.ranges {
+        let s = if range.instructions == 1 { "" } else { "s" };
+        let to = if range.from == range.to {
+            String::new()
+        } else {
+            format!(" .. {}", range.to)
+        };
+        let _ = writeln!(
+            out,
+            "  at {}{to} ({} instruction{s}, {} cases)",
+            range.from,
+            range.instructions,
+            grouped(range.count),
+        );
+    }
+    if let Some(place) = &class.place {
+        let _ = writeln!(out, "  it goes wrong at {place}");
+    }
+    let _ = writeln!(out, "  again: {}", again(report, class));
+}
+
+/// The command that shows the shortest case of a class.
+pub fn again(report: &Report, class: &ClassReport) -> String {
+    let mut words = report.command.clone();
+    for option in &class.schedule {
+        match option.split_once(' ') {
+            Some((name, value)) => words.extend([name.to_owned(), value.to_owned()]),
+            None => words.push(option.clone()),
+        }
+    }
+    super::super::findings::quoted(&words)
+}
