@@ -143,6 +143,7 @@ impl Machine {
         note(s.injected == t.injected, "pending exception");
         note(s.direct == t.direct, "pending interrupts");
         note(s.in_rep == t.in_rep, "REP progress");
+        note(then.signals == self.world.signals, "signals of devices");
         note(then.random == self.world.random, "RDRAND");
         note(then.devices == self.world.devices.save(), "devices");
         note(then.console == self.world.console, "console");

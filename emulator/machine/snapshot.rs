@@ -1,11 +1,13 @@
 //! Moments of a machine, to come back to.
 
+use std::collections::VecDeque;
+
 use super::Machine;
 use super::clock::Clock;
 use super::computer::RunState;
 use crate::arch::PAGE_SIZE;
 use crate::check::Checks;
-use crate::device::{BusSnapshot, ConsoleLines};
+use crate::device::{BusSnapshot, ConsoleLines, Signal};
 use crate::engine::EngineSnapshot;
 use crate::schedule::ScheduleState;
 use crate::system::Cpu;
@@ -28,6 +30,9 @@ pub(super) struct Registers {
     pub(super) console: ConsoleLines,
     pub(super) schedule: ScheduleState,
     pub(super) state: RunState,
+    /// What devices have signalled and the boundary has not acted on.
+    pub(super) signals: VecDeque<Signal>,
+    not_modelled: Option<String>,
     idle: u64,
     clock: Clock,
     pub(super) random: u64,
@@ -52,6 +57,8 @@ impl Machine {
             console: self.world.console.clone(),
             schedule: self.schedule.clone(),
             state: self.state.clone(),
+            signals: self.world.signals.clone(),
+            not_modelled: self.world.not_modelled.clone(),
             idle: self.world.idle,
             clock: self.world.clock.clone(),
             random: self.world.random,
@@ -70,6 +77,8 @@ impl Machine {
         self.schedule = saved.schedule.clone();
         self.state = saved.state.clone();
         self.state.armed = None;
+        self.world.signals = saved.signals.clone();
+        self.world.not_modelled = saved.not_modelled.clone();
         self.world.idle = saved.idle;
         self.world.clock = saved.clock.clone();
         self.world.random = saved.random;
