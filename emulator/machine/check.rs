@@ -76,7 +76,7 @@ impl Machine {
     }
 
     /// Shows what has happened. The machine rests at the boundary after it.
-    pub(super) fn show_checks(&mut self) {
+    pub(crate) fn show_checks(&mut self) {
         if self.checks.is_some() {
             let events = std::mem::take(&mut self.world.log.unchecked);
             self.with_checks(|checks, rest| checks.at_boundary(events, rest));

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use super::snapshot::Registers;
 use super::{Machine, Mark};
 use crate::arch::{Access, AccessKind, CpuState, PAGE_SIZE, PhysAddr};
+use crate::engine::Page;
+use crate::system::page_hash::PageMap;
 use crate::trace::WalkOutcome;
 
 /// In what the present moment is another than a marked one.
@@ -113,14 +116,61 @@ fn only<T: PartialEq + Copy>(a: &[T], b: &[T]) -> Vec<T> {
     a.iter().filter(|e| !b.contains(e)).copied().collect()
 }
 
+/// A later moment of a run that began at a mark, to compare others with.
+#[derive(Clone)]
+pub struct Moment {
+    registers: Registers,
+    /// What pages hold then that have changed since the mark, or since an earlier one.
+    pages: PageMap<Box<Page>>,
+}
+
+impl std::fmt::Debug for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Moment")
+            .field("pages", &self.pages.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Machine {
+    /// The present moment, of a run that began at `mark`.
+    pub fn moment(&mut self, mark: &Mark) -> Moment {
+        let changed = self.world.engine.changed_since(mark.moment);
+        let mut pages = PageMap::default();
+        for (at, _) in changed {
+            let mut page = Box::new([0; PAGE_SIZE as usize]);
+            if self.ram().read(at, &mut page[..]) {
+                pages.insert(at, page);
+            }
+        }
+        Moment {
+            registers: self.save_registers(),
+            pages,
+        }
+    }
+
+    /// Compares the present moment, of a run that began at `mark`, with `then`, which another run
+    /// from there, or from an earlier moment that leads there, has come to.
+    pub fn differences_from(&mut self, then: &Moment, mark: &Mark) -> Differences {
+        self.compare(&then.registers, mark, Some(&then.pages))
+    }
+
     /// Compares the present moment with `mark`, which may be any that has not been forgotten.
     ///
-    /// Not compared are the instruction count, the numbers of deliveries, what the trace and the
-    /// checks remember for their texts, and the time in HLT.
+    /// Not compared are the instruction count, the numbers of deliveries, the time in HLT, and what the
+    /// trace and the checks remember: of unresumed deliveries that is the same if those are, and of
+    /// others it is needed for texts, or seen in their frames' bytes.
     pub fn differences(&mut self, mark: &Mark) -> Differences {
+        self.compare(&mark.registers, mark, None)
+    }
+
+    fn compare(
+        &mut self,
+        then: &Registers,
+        mark: &Mark,
+        later: Option<&PageMap<Box<Page>>>,
+    ) -> Differences {
         let mut d = Differences::default();
-        let then = &mark.registers;
         registers(&then.cpu.regs, &self.cpu.regs, &mut d.registers);
         d.cr2 = then.cpu.regs.cr2 != self.cpu.regs.cr2;
         let mut note = |same: bool, name: &str| {
@@ -148,25 +198,28 @@ impl Machine {
         note(then.devices == self.world.devices.save(), "devices");
         note(then.console == self.world.console, "console");
         note(then.schedule == self.schedule, "schedule");
-        note(
-            match (&then.checks, &self.checks) {
-                (Some(a), Some(b)) => a.same_state(b),
-                (a, b) => a.is_none() == b.is_none(),
-            },
-            "state of the checks",
-        );
         let now = self.world.engine.snapshot();
         let same = self.world.engine.same_fpu(&then.engine, &now);
         if !same {
             d.registers.push("x87 or SSE registers".to_owned());
         }
-        self.compare_memory(mark, &mut d);
-        self.compare_translations(mark, &mut d);
+        self.compare_memory(mark, later, &mut d);
+        self.compare_translations(then, &mut d);
         d
     }
 
-    fn compare_memory(&self, mark: &Mark, d: &mut Differences) {
+    fn compare_memory(&self, mark: &Mark, later: Option<&PageMap<Box<Page>>>, d: &mut Differences) {
         let mut changed = self.world.engine.changed_since(mark.moment);
+        if let Some(later) = later {
+            for page in &mut changed {
+                if let Some(then) = later.get(&page.0) {
+                    page.1 = then;
+                }
+            }
+            let known: Vec<u64> = changed.iter().map(|c| c.0).collect();
+            let others = later.iter().filter(|(at, _)| !known.contains(at));
+            changed.extend(others.map(|(at, page)| (*at, &**page)));
+        }
         changed.sort_unstable_by_key(|c| c.0);
         let mut now = [0; PAGE_SIZE as usize];
         for (at, then) in changed {
@@ -176,8 +229,8 @@ impl Machine {
         }
     }
 
-    fn compare_translations(&self, mark: &Mark, d: &mut Differences) {
-        let (then, now) = (&mark.registers.cpu.tlb, &self.cpu.tlb);
+    fn compare_translations(&self, then: &Registers, d: &mut Differences) {
+        let (then, now) = (&then.cpu.tlb, &self.cpu.tlb);
         if then == now {
             return;
         }

@@ -26,7 +26,7 @@ mod view;
 mod world;
 
 pub use clock::TimeMode;
-pub use compare::{Differences, MemoryDifference};
+pub use compare::{Differences, MemoryDifference, Moment};
 pub use computer::Machine;
 pub use config::{DEFAULT_MAX_INSNS, MachineConfig, MachineError, SUCCESS_VALUE, TlbMode};
 pub use plugin::{Control, Plugin};

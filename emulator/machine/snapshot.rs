@@ -49,7 +49,7 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Machine {
-    fn save_registers(&mut self) -> Registers {
+    pub(super) fn save_registers(&mut self) -> Registers {
         Registers {
             cpu: self.cpu.clone(),
             engine: self.world.engine.snapshot(),

@@ -24,9 +24,24 @@ pub struct Place {
     pub rip: u64,
     /// Which kinds of events would be taken here: bits by [`StimulusKind`].
     takes: u8,
+    /// The number of the boundary at which the innermost unresumed delivery is resumed.
+    resumed: u32,
 }
 
+/// Nothing is unresumed, or stays so.
+const NEVER: u32 = u32::MAX;
+
 impl Place {
+    /// The number of the boundary at which the innermost delivery that is unresumed here is resumed.
+    #[must_use]
+    pub const fn resumed(&self) -> Option<usize> {
+        if self.resumed == NEVER {
+            None
+        } else {
+            Some(self.resumed as usize)
+        }
+    }
+
     /// Whether an event of this kind would be taken here.
     #[must_use]
     pub const fn takes(&self, kind: StimulusKind) -> bool {
@@ -118,6 +133,8 @@ impl Baseline {
         };
         // Boundaries in a shadow are none: nothing can be taken there.
         let mut last = u64::MAX;
+        // Unresumed deliveries, and the boundaries at which each was the innermost.
+        let mut open: Vec<(u64, Vec<u32>)> = Vec::new();
         loop {
             let at = machine.boundary();
             let rip = machine.cpu().regs.rip;
@@ -143,7 +160,25 @@ impl Baseline {
                 .filter(|&kind| machine.would_take(kind))
                 .fold(0, |bits, kind| bits | 1 << kind as u8);
             if machine.cpu().shadow == InterruptShadow::None || baseline.places.is_empty() {
-                baseline.places.push(Place { at, rip, takes });
+                baseline.places.push(Place {
+                    at,
+                    rip,
+                    takes,
+                    resumed: NEVER,
+                });
+                let time = (baseline.places.len() - 1) as u32;
+                let activations = &machine.cpu().activations;
+                for (_, places) in open.extract_if(.., |o| !activations.is_unresumed(o.0)) {
+                    for n in places {
+                        baseline.places[n as usize].resumed = time;
+                    }
+                }
+                if let Some(serial) = activations.innermost().map(|a| a.id.serial) {
+                    match open.iter_mut().find(|o| o.0 == serial) {
+                        Some(known) => known.1.push(time),
+                        None => open.push((serial, vec![time])),
+                    }
+                }
             }
             let time = (baseline.places.len() - 1) as u32;
             let stop = machine.advance(Until::Boundary);

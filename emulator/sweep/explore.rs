@@ -2,7 +2,7 @@
 
 use super::baseline::{Baseline, go_to_window};
 use super::error::SweepError;
-use super::judge::{Fork, Judge};
+use super::judge::{Fork, Judge, Moments};
 use super::plan::{Plan, Shot};
 use super::tally::{Case, Tally};
 use super::verdict::{Outcome, Verdict};
@@ -48,6 +48,7 @@ pub(super) struct Explorer<'a> {
     here: usize,
     max_insns: u64,
     tally: Tally,
+    moments: Moments,
 }
 
 impl<'a> Explorer<'a> {
@@ -73,6 +74,7 @@ impl<'a> Explorer<'a> {
             here: 0,
             max_insns,
             tally: Tally::default(),
+            moments: Moments::default(),
         })
     }
 
@@ -172,7 +174,7 @@ impl<'a> Explorer<'a> {
         let start = self.machine.mark();
         // Nothing that is latched meanwhile is seen by software, so it is raised where it is taken.
         if self.step_to(places[lands].at) {
-            let fork = Fork::new(&mut self.machine, lands);
+            let fork = Fork::new(&mut self.machine, self.baseline, lands, &mut self.moments);
             let outcome = self.shoot(shot, &fork, &chain, 1);
             self.tally.add(&case, &outcome);
             self.machine.rewind(&fork.mark);

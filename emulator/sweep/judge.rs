@@ -5,13 +5,16 @@
 //! the undisturbed run: then that run is what follows, and need not be run again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
 
 use super::baseline::{Baseline, name_of};
 use super::liveness::Fate;
 use super::plan::Plan;
 use super::verdict::{Outcome, Verdict};
 use crate::load::Image;
-use crate::machine::{Machine, Mark, MemoryDifference, StopReason, Until};
+use crate::machine::{Differences, Machine, Mark, MemoryDifference, Moment, StopReason, Until};
 use crate::schedule::StimulusKind;
 
 /// A moment of the undisturbed run at which an event is taken.
@@ -23,18 +26,82 @@ pub(super) struct Fork {
     findings: usize,
     /// The delivery of the first event that was raised here.
     pub(super) serial: Cell<Option<u64>>,
+    /// Later moments of the undisturbed run, at which the deliveries are resumed that are unresumed here,
+    /// the innermost first: its number, the delivery, and the state.
+    targets: Vec<(usize, u64, Rc<Moment>)>,
 }
 
+/// Moments of the undisturbed run, by number, as they are needed.
+pub(super) type Moments = BTreeMap<usize, Rc<Moment>>;
+
 impl Fork {
-    pub(super) fn new(machine: &mut Machine, number: usize) -> Self {
+    /// The present moment of `machine`, which is boundary `number` of the undisturbed run.
+    pub(super) fn new(
+        machine: &mut Machine,
+        baseline: &Baseline,
+        number: usize,
+        known: &mut Moments,
+    ) -> Self {
+        machine.show_checks();
         let findings = machine.findings().map_or(0, |f| f.len());
-        Self {
+        let mut fork = Self {
             mark: machine.mark(),
             number,
             findings,
             serial: Cell::new(None),
+            targets: Vec::new(),
+        };
+        fork.find_targets(machine, baseline, known);
+        fork
+    }
+
+    /// Inside a handler, an event may change how that goes on, and no more: as with an NMI that
+    /// is told to be served again.
+    fn find_targets(&mut self, machine: &mut Machine, baseline: &Baseline, known: &mut Moments) {
+        known.retain(|&number, _| number > self.number);
+        let mut open: Vec<u64> = machine
+            .cpu()
+            .activations
+            .open()
+            .map(|a| a.id.serial)
+            .collect();
+        let mut here = self.number;
+        let mut moved = false;
+        while let (Some(serial), Some(next)) = (open.pop(), baseline.places[here].resumed()) {
+            if self.targets.len() >= MAX_TARGETS || next >= baseline.places.len() {
+                break;
+            }
+            here = next;
+            if !known.contains_key(&next) {
+                moved = true;
+                while machine.boundary() != baseline.places[next].at {
+                    if machine.advance(Until::Boundary) != StopReason::Until {
+                        open.clear();
+                        break;
+                    }
+                }
+                if machine.boundary() == baseline.places[next].at {
+                    known.insert(next, Rc::new(machine.moment(&self.mark)));
+                }
+            }
+            if let Some(moment) = known.get(&next) {
+                self.targets.push((next, serial, Rc::clone(moment)));
+            }
+        }
+        if moved {
+            machine.rewind(&self.mark);
         }
     }
+}
+
+/// What differences mean for the rest of the undisturbed run.
+struct Seen {
+    /// It uses these.
+    used: Vec<String>,
+    /// It never touches these again.
+    left: Vec<String>,
+    /// It uses what does not count.
+    ignored: bool,
 }
 
 /// Who decides.
@@ -44,6 +111,9 @@ pub(super) struct Judge<'a> {
     pub(super) plan: &'a Plan,
     pub(super) baseline: &'a Baseline,
 }
+
+/// Deliveries around a fork whose return is waited for.
+const MAX_TARGETS: usize = 8;
 
 /// Names in one verdict.
 const MAX_NAMES: usize = 6;
@@ -101,49 +171,24 @@ impl Judge<'_> {
             }
             d = machine.differences(&fork.mark);
         }
-        let time = fork.number as u32;
-        let live = &self.baseline.live;
-        let mut used = d.registers.clone();
-        let mut left = Vec::new();
-        let mut ignored = false;
-        if !machine.schedule_is_done() {
-            used.push("the rest of the schedule".to_owned());
-        }
-        if d.cr2 {
-            match live.fate_of_cr2(time) {
-                Fate::Read => used.push("cr2".to_owned()),
-                Fate::Untouched => left.push("cr2".to_owned()),
-                Fate::Overwritten => {}
+        let mut seen = self.weigh(machine, &d, fork.number);
+        let mut targets = fork.targets.iter();
+        while !seen.used.is_empty()
+            && let Some((number, serial, moment)) = targets.next()
+        {
+            let stop = machine.advance(Until::Resumed(*serial));
+            if stop != StopReason::Until {
+                return self.ended(machine, fork, &stop);
             }
+            let d = machine.differences_from(moment, &fork.mark);
+            seen = self.weigh(machine, &d, *number);
         }
-        for (range, how) in &d.memory {
-            let fate = live.fate(time, range, *how == MemoryDifference::Bytes);
-            match fate {
-                Fate::Overwritten => {}
-                Fate::Untouched => push_new(&mut left, name_of(self.image, range.start)),
-                Fate::Read
-                    if self
-                        .plan
-                        .ignore
-                        .iter()
-                        .any(|i| i.start <= range.start && range.end <= i.end) =>
-                {
-                    ignored = true;
-                    push_new(&mut left, name_of(self.image, range.start));
-                }
-                Fate::Read => push_new(&mut used, name_of(self.image, range.start)),
-            }
-        }
-        for entry in &d.translations {
-            if live.is_written(time, entry.0) {
-                push_new(&mut used, "cached translations".to_owned());
-            }
-        }
+        machine.show_checks();
         let mut end = None;
-        if !used.is_empty() || ignored {
+        if !seen.used.is_empty() || seen.ignored {
             // What follows is another run than the undisturbed one.
-            let limit = self.baseline.end.icount.saturating_add(self.plan.patience);
-            machine.set_max_insns(machine.boundary().icount.saturating_add(limit));
+            let rest = self.baseline.end.icount.saturating_add(self.plan.patience);
+            machine.set_max_insns(machine.boundary().icount.saturating_add(rest));
             end = Some(machine.advance(Until::Never));
         }
         if let Some(stop) = &end {
@@ -152,6 +197,7 @@ impl Judge<'_> {
         if let Some(outcome) = self.found(machine, fork) {
             return outcome;
         }
+        let Seen { used, left, .. } = seen;
         match end {
             None if left.is_empty() => Outcome::new(Verdict::Same, ""),
             None => Outcome::new(Verdict::SameExcept, listed(left)),
@@ -174,6 +220,47 @@ impl Judge<'_> {
         }
     }
 
+    /// What becomes of differences from boundary `number` on.
+    fn weigh(&self, machine: &Machine, d: &Differences, number: usize) -> Seen {
+        let time = number as u32;
+        let live = &self.baseline.live;
+        let mut seen = Seen {
+            used: d.registers.clone(),
+            left: Vec::new(),
+            ignored: false,
+        };
+        if !machine.schedule_is_done() {
+            seen.used.push("the rest of the schedule".to_owned());
+        }
+        if d.cr2 {
+            match live.fate_of_cr2(time) {
+                Fate::Read => seen.used.push("cr2".to_owned()),
+                Fate::Untouched => seen.left.push("cr2".to_owned()),
+                Fate::Overwritten => {}
+            }
+        }
+        for (range, how) in &d.memory {
+            let fate = live.fate(time, range, *how == MemoryDifference::Bytes);
+            let ignored = |i: &Range<u64>| i.start <= range.start && range.end <= i.end;
+            let list = match fate {
+                Fate::Overwritten => continue,
+                Fate::Untouched => &mut seen.left,
+                Fate::Read if self.plan.ignore.iter().any(ignored) => {
+                    seen.ignored = true;
+                    &mut seen.left
+                }
+                Fate::Read => &mut seen.used,
+            };
+            push_new(list, name_of(self.image, range.start));
+        }
+        for entry in &d.translations {
+            if live.is_written(time, entry.0) {
+                push_new(&mut seen.used, "cached translations".to_owned());
+            }
+        }
+        seen
+    }
+
     /// The run ended before the interrupted context was reached.
     pub(super) fn ended(&self, machine: &mut Machine, fork: &Fork, stop: &StopReason) -> Outcome {
         let rip = machine.cpu().regs.rip;
@@ -182,6 +269,7 @@ impl Judge<'_> {
             StopReason::HaltedForever => true,
             _ => false,
         };
+        machine.show_checks();
         machine.end_checks(stop);
         let found = self.found(machine, fork);
         let rules = found.as_ref().map(|f| f.what.clone());
