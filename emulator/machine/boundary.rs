@@ -96,7 +96,7 @@ impl Machine {
     }
 
     /// Acts on what devices have signalled. Their exits end the run.
-    pub(super) fn take_signals(&mut self) {
+    pub(crate) fn take_signals(&mut self) {
         while let Some(signal) = self.world.signals.pop_front() {
             match signal {
                 Signal::Nmi(source) => self.raise_nmi(source),

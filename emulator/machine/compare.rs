@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::snapshot::Registers;
 use super::{Machine, Mark};
+use crate::arch::bits::rflags;
 use crate::arch::{Access, AccessKind, CpuState, PAGE_SIZE, PhysAddr};
 use crate::engine::Page;
 use crate::system::page_hash::PageMap;
@@ -171,7 +172,13 @@ impl Machine {
         later: Option<&PageMap<Box<Page>>>,
     ) -> Differences {
         let mut d = Differences::default();
-        registers(&then.cpu.regs, &self.cpu.regs, &mut d.registers);
+        // Between iterations of REP what is saved has RF set: the next iteration clears it again.
+        let between = then.state.in_rep && !self.state.in_rep;
+        let mut now = self.cpu.regs.clone();
+        if between {
+            now.rflags = now.rflags & !rflags::RF | then.cpu.regs.rflags & rflags::RF;
+        }
+        registers(&then.cpu.regs, &now, &mut d.registers);
         d.cr2 = then.cpu.regs.cr2 != self.cpu.regs.cr2;
         let mut note = |same: bool, name: &str| {
             if !same {
@@ -192,7 +199,7 @@ impl Machine {
         note(s.machine_check == t.machine_check, "pending #MC");
         note(s.injected == t.injected, "pending exception");
         note(s.direct == t.direct, "pending interrupts");
-        note(s.in_rep == t.in_rep, "REP progress");
+        note(between || s.in_rep == t.in_rep, "REP progress");
         note(then.signals == self.world.signals, "signals of devices");
         note(then.random == self.world.random, "RDRAND");
         note(then.devices == self.world.devices.save(), "devices");

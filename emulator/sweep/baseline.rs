@@ -194,6 +194,10 @@ impl Baseline {
                     return Err(SweepError::NotModelled { what });
                 }
                 stop => {
+                    // The guest has ended the run: nothing comes after that.
+                    if matches!(stop, StopReason::GuestExit { .. }) && machine.boundary() == at {
+                        baseline.places.pop();
+                    }
                     baseline.stop = stop;
                     break;
                 }

@@ -8,6 +8,7 @@ use super::tally::{Case, Tally};
 use super::verdict::{Outcome, Verdict};
 use crate::load::Image;
 use crate::machine::{Machine, StopReason, Until};
+use crate::schedule::StimulusKind;
 use crate::trace::{Boundary, Source};
 
 /// The injections of a case, as they are added one by one.
@@ -190,6 +191,9 @@ impl<'a> Explorer<'a> {
     /// Raises `shot` here, at level `level`; follows it, and what may be raised in its handler, to
     /// the verdict. `fork` is where the first of the chain was raised.
     fn shoot(&mut self, shot: &Shot, fork: &Fork, chain: &Chain, level: usize) -> Outcome {
+        if level == 1 && shot.kind() == StimulusKind::Nmi && self.machine.cpu().nmi.pending {
+            return Outcome::new(Verdict::Same, "merged with one that waits");
+        }
         let before = self.machine.cpu().activations.last_serial();
         let begin = self.machine.boundary().icount;
         self.machine

@@ -29,6 +29,8 @@ pub(super) struct Fork {
     /// Later moments of the undisturbed run, at which the deliveries are resumed that are unresumed here,
     /// the innermost first: its number, the delivery, and the state.
     targets: Vec<(usize, u64, Rc<Moment>)>,
+    /// The end of the undisturbed run, if it has one.
+    end: Option<Rc<Moment>>,
 }
 
 /// Moments of the undisturbed run, by number, as they are needed.
@@ -42,6 +44,7 @@ impl Fork {
         number: usize,
         known: &mut Moments,
     ) -> Self {
+        machine.take_signals();
         machine.show_checks();
         let findings = machine.findings().map_or(0, |f| f.len());
         let mut fork = Self {
@@ -50,6 +53,7 @@ impl Fork {
             findings,
             serial: Cell::new(None),
             targets: Vec::new(),
+            end: None,
         };
         fork.find_targets(machine, baseline, known);
         fork
@@ -88,6 +92,15 @@ impl Fork {
                 self.targets.push((next, serial, Rc::clone(moment)));
             }
         }
+        if baseline.stop != StopReason::Until {
+            if !known.contains_key(&END) {
+                moved = true;
+                if machine.advance(Until::Never) == baseline.stop {
+                    known.insert(END, Rc::new(machine.moment(&self.mark)));
+                }
+            }
+            self.end = known.get(&END).map(Rc::clone);
+        }
         if moved {
             machine.rewind(&self.mark);
         }
@@ -111,6 +124,9 @@ pub(super) struct Judge<'a> {
     pub(super) plan: &'a Plan,
     pub(super) baseline: &'a Baseline,
 }
+
+/// The number of the undisturbed run's end.
+const END: usize = usize::MAX;
 
 /// Deliveries around a fork whose return is waited for.
 const MAX_TARGETS: usize = 8;
@@ -198,31 +214,47 @@ impl Judge<'_> {
             return outcome;
         }
         let Seen { used, left, .. } = seen;
-        match end {
-            None if left.is_empty() => Outcome::new(Verdict::Same, ""),
-            None => Outcome::new(Verdict::SameExcept, listed(left)),
-            Some(StopReason::TripleFault) => {
+        let Some(stop) = end else {
+            return if left.is_empty() {
+                Outcome::new(Verdict::Same, "")
+            } else {
+                Outcome::new(Verdict::SameExcept, listed(left))
+            };
+        };
+        let otherwise = || match &stop {
+            StopReason::Limit { .. } => String::new(),
+            stop if *stop == self.baseline.stop => String::new(),
+            stop => format!("; it ends otherwise: {}", stop.name()),
+        };
+        match &stop {
+            StopReason::TripleFault => {
                 Outcome::new(Verdict::Shutdown, format!("after {}", listed(used)))
             }
-            Some(StopReason::NotModelled { what, .. }) => Outcome::new(Verdict::NotModelled, what),
-            Some(stop) if used.is_empty() && same_stop(&stop, &self.baseline.stop) => {
-                Outcome::new(Verdict::SameExcept, listed(left))
-            }
-            Some(stop) => {
-                let mut what = listed(used);
-                if !same_stop(&stop, &self.baseline.stop)
-                    && !matches!(stop, StopReason::Limit { .. })
-                {
-                    what = format!("{what}; it ends otherwise: {}", stop.name());
+            StopReason::NotModelled { what, .. } => Outcome::new(Verdict::NotModelled, what),
+            stop if *stop == self.baseline.stop
+                && let Some(moment) = &fork.end =>
+            {
+                let d = machine.differences_from(moment, &fork.mark);
+                let last = self.weigh(machine, &d, END);
+                if last.used.is_empty() {
+                    // It used what differed, and came to the same end.
+                    let mut what = listed(last.left);
+                    if !used.is_empty() {
+                        what = format!("{what}; without effect: {}", listed(used));
+                    }
+                    Outcome::new(Verdict::SameExcept, what)
+                } else {
+                    let what = format!("{}, to the end: {}", listed(used), listed(last.used));
+                    Outcome::new(Verdict::Differs, what)
                 }
-                Outcome::new(Verdict::Differs, what)
             }
+            _ => Outcome::new(Verdict::Differs, listed(used) + &otherwise()),
         }
     }
 
     /// What becomes of differences from boundary `number` on.
     fn weigh(&self, machine: &Machine, d: &Differences, number: usize) -> Seen {
-        let time = number as u32;
+        let time = u32::try_from(number).unwrap_or(u32::MAX);
         let live = &self.baseline.live;
         let mut seen = Seen {
             used: d.registers.clone(),
@@ -365,13 +397,4 @@ fn listed(mut names: Vec<String>) -> String {
         text += &format!(" and {more} more");
     }
     text
-}
-
-/// Whether two runs ended alike.
-fn same_stop(a: &StopReason, b: &StopReason) -> bool {
-    match (a, b) {
-        // One of them was not followed to its end.
-        (StopReason::Until | StopReason::Limit { .. }, _) | (_, StopReason::Until) => true,
-        (a, b) => a == b,
-    }
 }
