@@ -82,10 +82,19 @@ fn line(image: &Image, rip: u64) -> Line {
     let insn = Decoder::with_ip(64, &bytes, rip, DecoderOptions::NONE).decode();
     let mut text = String::new();
     let mut formatter = GasFormatter::new();
+    let options = formatter.options_mut();
+    options.set_branch_leading_zeros(false);
+    options.set_uppercase_hex(false);
     if insn.is_invalid() {
         text.push_str("(not in the image)");
     } else {
         formatter.format(&insn, &mut text);
+        let target = VirtAddr(insn.near_branch_target());
+        if target.0 != 0
+            && let Some(name) = image.name(target)
+        {
+            text += &format!(" <{name}>");
+        }
     }
     let len = insn.len().min(bytes.len());
     let label = match image.symbols.name(VirtAddr(rip)) {

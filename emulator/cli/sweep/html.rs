@@ -101,12 +101,17 @@ fn head(report: &Report, out: &mut String) -> fmt::Result {
         grouped(report.runs),
         Escaped(&report.undisturbed),
     )?;
-    for (rule, place) in &report.undisturbed_findings {
+    for (n, (rule, place)) in report.undisturbed_findings.iter().enumerate() {
+        let before = if n == 0 {
+            "<p class=\"dim\">Found in the undisturbed run, and not counted: "
+        } else {
+            ", "
+        };
         let (rule, place) = (Escaped(rule), Escaped(place));
-        writeln!(
-            out,
-            "<p class=\"dim\">Undisturbed: {rule} at <code>{place}</code>.</p>"
-        )?;
+        write!(out, "{before}{rule} at <code>{place}</code>")?;
+    }
+    if !report.undisturbed_findings.is_empty() {
+        out.push_str(".</p>\n");
     }
     if let Some(partial) = text::partial(report) {
         writeln!(out, "<p class=\"warn\">{}</p>", Escaped(&partial))?;
@@ -187,9 +192,10 @@ fn strip(report: &Report, out: &mut String) -> fmt::Result {
 fn listing(report: &Report, out: &mut String) -> fmt::Result {
     out.push_str("<div class=\"scroll\"><table class=\"code\">\n<thead><tr>");
     for column in &report.columns {
-        write!(out, "<th class=\"k\">{}</th>", Escaped(&title(column)))?;
+        let name = Escaped(&title(column)).to_string();
+        write!(out, "<th class=\"k\">{}</th>", name.replace(',', ",<wbr>"))?;
     }
-    out.push_str("<th>place</th><th>bytes</th><th>instruction</th></tr></thead>\n<tbody>\n");
+    out.push_str("<th class=\"place\">address</th><th>bytes</th><th>instruction</th></tr></thead>\n<tbody>\n");
     let columns = report.columns.len();
     for (n, line) in report.listing.iter().enumerate() {
         if let Some(label) = &line.label {
@@ -305,12 +311,13 @@ fn section(
         writeln!(out, "<p>It goes wrong at {}.</p>", place(at, lines))?;
     }
     if v.is_bad() || v.is_undecided() {
-        let again = text::again(report, class);
-        writeln!(
-            out,
-            "<p class=\"dim\">The shortest schedule:</p>\n<pre>{}</pre>",
-            Escaped(&again)
-        )?;
+        out.push_str("<p class=\"dim\">The shortest schedule:</p>\n<pre>");
+        // Lines end between words only.
+        for (n, word) in text::again(report, class).split(' ').enumerate() {
+            let space = if n == 0 { "" } else { " " };
+            write!(out, "{space}<span>{}</span>", Escaped(word))?;
+        }
+        out.push_str("</pre>\n");
     }
     out.push_str("</section>\n");
     Ok(())
