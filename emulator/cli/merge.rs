@@ -14,7 +14,8 @@ use super::sweep::{ReportArgs, exit_code};
 Examples:
   iretrace merge part1.jsonl part2.jsonl
   iretrace merge part*.jsonl --html report.html
-  parallel iretrace sweep @x --shard {}/4 --checkpoint part{}.jsonl ::: 1 2 3 4 && iretrace merge part*.jsonl
+  parallel iretrace sweep @x --shard {}/4 --checkpoint part{}.jsonl ::: 1 2 3 4 &&
+    iretrace merge part*.jsonl
 
 The report is the one that the undivided sweep gives, and so is the exit code. The image is not
 needed again.")]

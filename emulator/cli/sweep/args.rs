@@ -36,7 +36,8 @@ Examples:
   iretrace sweep kernel.elf --then 'PF,addr=0x1000+nmi' a page fault there, and an NMI that waits
   iretrace sweep kernel.elf --json report.json --html report.html
   iretrace sweep kernel.elf --checkpoint done.jsonl     goes on there if it was killed
-  parallel iretrace sweep @x --shard {}/4 --checkpoint part{}.jsonl ::: 1 2 3 4 && iretrace merge part*.jsonl
+  parallel iretrace sweep @x --shard {}/4 --checkpoint part{}.jsonl ::: 1 2 3 4 &&
+    iretrace merge part*.jsonl
 
 An event is nmi, mce, irq=VECTOR, or an exception with its error code and address; '+' joins events
 that are raised together. Each --then is one level deeper. A shard reports nothing, and ends with 0
