@@ -30,16 +30,9 @@ pub struct MergeArgs {
 
 /// Merges.
 pub fn merge(args: &MergeArgs) -> Result<ExitCode, Failure> {
+    let inputs: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
+    let files = args.report.open(&inputs)?;
     let report = sweep::merge(&args.files)?;
-    for out in [&args.report.json, &args.report.html].into_iter().flatten() {
-        let same = |file: &&PathBuf| matches!((out.canonicalize(), file.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        if let Some(file) = args.files.iter().find(same) {
-            return Err(Failure::usage(format!(
-                "{}: that is a part of the sweep, which would be overwritten; give another file",
-                file.display()
-            )));
-        }
-    }
-    args.report.show(&report, Path::new(""))?;
+    files.show(&report)?;
     Ok(exit_code(&report))
 }

@@ -171,6 +171,23 @@ fn what_is_no_checkpoint_is_refused_and_left_alone() {
 }
 
 #[test]
+fn two_sweeps_do_not_write_to_one_file() {
+    let folder = folder();
+    let path = folder.path().join("done.jsonl");
+    let other = fs::File::create(&path).expect("created");
+    other.lock().expect("free");
+    let words = ["--limit", "1", "--checkpoint", word(&path)];
+    run_long(&words).is_error(
+        96,
+        &["done.jsonl: another sweep writes to it", "another file"],
+    );
+    assert_eq!(fs::read(&path).expect("there"), b"");
+    drop(other);
+    run_long(&words);
+    assert_eq!(parts(&path)[0], 0);
+}
+
+#[test]
 fn a_broken_line_is_named() {
     let folder = folder();
     let path = folder.path().join("done.jsonl");

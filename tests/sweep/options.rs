@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::programs::{CLEAN, INCLUDE, NO_IDT, forms, linked_loop, long, run_long, source};
-use crate::support::{folder, iretrace, outcome, program, word};
+use crate::support::{file, folder, iretrace, outcome, program, word};
 
 #[test]
 fn exit_codes_say_what_was_found() {
@@ -155,9 +155,34 @@ fn what_cannot_be_written_is_110() {
         let o = iretrace(["sweep", word(&image), option, "/no/such/folder/r"]);
         o.is_error(110, &["/no/such/folder/r", "make its folder first"]);
         let o = iretrace(["sweep", word(&image), option, word(&image)]);
-        o.is_error(2, &["that is the image"]);
+        o.is_error(2, &["that is an input", "give another file"]);
+        // That it cannot be written is known before the work is done.
+        let kept = folder.path().join("kept.jsonl");
+        let words = ["sweep", word(&image), "--checkpoint", word(&kept), option];
+        let o = iretrace(words.iter().chain(&["/no/such/folder/r"]));
+        o.is_error(110, &["/no/such/folder/r"]);
+        let lines = std::fs::read_to_string(&kept).expect("there");
+        assert_eq!(lines.lines().count(), 1, "the header alone");
+        let o = iretrace(words.iter().chain(&[word(&kept)]));
+        o.is_error(2, &["kept.jsonl: that is an input"]);
+        assert_eq!(std::fs::read_to_string(&kept).expect("there"), lines);
     }
+    let same = folder.path().join("same");
+    let words = [
+        "sweep",
+        word(&image),
+        "--json",
+        word(&same),
+        "--html",
+        word(&same),
+    ];
+    iretrace(words).is_error(2, &["--json and --html", "give two"]);
     assert_eq!(std::fs::read_to_string(&image).expect("there"), NO_IDT);
+    // A report that is shorter than the old one leaves nothing of it.
+    let old = file(&folder, "old.json", "x".repeat(1 << 20));
+    iretrace(["sweep", word(&image), "--json", word(&old)]).ends_with(100);
+    let text = std::fs::read_to_string(&old).expect("there");
+    serde_json::from_str::<Value>(&text).expect("JSON");
     let o = iretrace(["sweep", word(&image), "--checkpoint", "/no/such/folder/c"]);
     o.is_error(110, &["/no/such/folder/c: cannot be written"]);
     let full = File::options()

@@ -59,7 +59,7 @@ fn four_shards_merged_are_the_undivided_sweep() {
     );
     // The parts are not overwritten.
     let o = iretrace(["merge", word(&files[0]), "--json", word(&files[0])]);
-    assert_ne!(o.code, Some(0));
+    o.is_error(2, &["that is an input"]);
     assert!(
         fs::read_to_string(&files[0])
             .expect("there")

@@ -1,6 +1,6 @@
 //! The options of `iretrace sweep`, and what it does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -220,6 +220,9 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
             Some(Checkpoint::open(path, &header, &mut on_part)?)
         }
     };
+    let inputs = [Some(&args.image.image), args.sweep.checkpoint.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    let files = args.report.open(&inputs)?;
     let interrupted = args.explore(&sweep, &image, &mut gather, checkpoint.as_mut())?;
     if let Some(checkpoint) = checkpoint {
         checkpoint.finish()?;
@@ -237,7 +240,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let mut code = Code::default();
     code.add(&image, gather.sum().rips());
     let report = outline.filled(gather.sum(), &code, &|part| gather.counts(part));
-    args.report.show(&report, &args.image.image)?;
+    files.show(&report)?;
     let code = exit_code(&report);
     Ok(interrupted.map_or(code, |i| i.min(code)))
 }
@@ -289,6 +292,7 @@ impl SweepArgs {
         let shard = self.sweep.shard.unwrap_or(Shard::WHOLE);
         let total = (0..sweep.parts()).filter(|&n| shard.has(n)).map(size).sum();
         let mut progress = Progress::new(total, total - left);
+        progress.add(0, 0);
         let mut full = false;
         sweep.explore(&parts, jobs, &stop, &mut |part, tally| {
             if let Some(checkpoint) = &mut checkpoint {
