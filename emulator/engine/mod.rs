@@ -383,10 +383,15 @@ impl Engine {
 
     /// Puts RAM back to what it was at the newest moment, which stays.
     pub fn rewind_ram(&mut self) {
-        for page in self.state_mut().ram.rewind() {
-            self.state_mut().code.changed(page);
-            if self.state().code.contains(page) {
-                self.drop_code(page);
+        let pages = self.state_mut().ram.rewind();
+        for (at, held) in pages {
+            self.state_mut().code.changed(at);
+            let mut now = [0; PAGE_SIZE as usize];
+            let s = self.state_mut();
+            if s.code.contains(at)
+                && (!s.ram.read(at, &mut now) || s.code.is_changed(at, &held, &now))
+            {
+                self.drop_code(at);
             }
         }
         self.flush_tlb();
