@@ -271,6 +271,12 @@ impl Engine {
 
     /// Forgets what Unicorn's TLB holds: it asks [`Source::grant`] again.
     pub fn flush_tlb(&mut self) {
+        // Once, before anything runs.
+        self.tlb_stale = true;
+    }
+
+    pub(in crate::engine) fn flush_tlb_now(&mut self) {
+        self.tlb_stale = false;
         let _ = self.unicorn.ctl_flush_tlb();
         self.state_mut().blocks.mapping_changed();
     }

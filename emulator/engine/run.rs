@@ -324,7 +324,7 @@ impl Engine {
                     let new_code = std::mem::take(&mut self.state_mut().new_code);
                     self.remove_translation(start, size);
                     if new_code {
-                        self.flush_tlb();
+                        self.flush_tlb_now();
                     }
                 }
                 Some(halt @ (Halt::Disagree { start, size } | Halt::Undefined { start, size })) => {

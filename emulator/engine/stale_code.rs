@@ -83,8 +83,8 @@ impl Engine {
 
     /// Drops translated code over which the host wrote.
     pub(super) fn drop_stale_code(&mut self) {
-        if std::mem::take(&mut self.tlb_stale) {
-            self.flush_tlb();
+        if self.tlb_stale {
+            self.flush_tlb_now();
         }
         if self.stale_code.is_empty() {
             return;

@@ -29,7 +29,9 @@ impl HookState {
             // Translations through which it can be written to may be in the TLB.
             return self.stop(uc, Halt::Retranslate { start, size });
         }
-        if self.force && self.stepping {
+        // A step is stopped when its block begins. (To translate it again would drop the blocks
+        // that it is a part of.)
+        if self.stepping && !self.window.is_everywhere() {
             return;
         }
         let Some((begin, end)) = block.window() else {
@@ -100,6 +102,13 @@ impl HookState {
         self.block_base = self.icount;
         self.icount += weight;
         self.current = index;
+        let special = |b: &Block| !b.specials.is_empty();
+        if self.stepping
+            && !self.window.is_everywhere()
+            && self.blocks.get(index).is_some_and(special)
+        {
+            self.on_code(uc, start);
+        }
     }
 
     /// Why the block is not to run if there is a watched address in it.

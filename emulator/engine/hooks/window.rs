@@ -65,6 +65,11 @@ impl Window {
         }
     }
 
+    /// Whether every instruction is hooked.
+    pub(super) const fn is_everywhere(&self) -> bool {
+        self.everything
+    }
+
     /// Hooks every instruction from now on.
     pub(in super::super) fn set_everything(&mut self) {
         self.everything = true;
