@@ -116,14 +116,18 @@ impl StateLeak {
         }
         let end = Proof::of(event);
         if !differing.is_empty() {
-            let message = format!("{} comes back with {}", saved.id, differing.join(", "));
+            let message = format!(
+                "what {} interrupted goes on with {}",
+                saved.id,
+                differing.join(", ")
+            );
             out.report(RuleId::StateLeak, message, &[&saved.delivered, &end]);
         }
         if let Some(before) = saved.cr2
             && before != r.cr2
         {
             let message = format!(
-                "{} comes back with cr2 {:#x} for {before:#x}",
+                "what {} interrupted goes on with cr2 {:#x} for {before:#x}",
                 saved.id, r.cr2
             );
             out.report_as(
