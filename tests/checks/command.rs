@@ -19,7 +19,7 @@ pub fn findings(words: &str) -> Value {
     let path = folder.path().join("findings.json");
     let path = path.to_str().expect("UTF-8");
     let all = ["run", "-q", "--max-insns", "100k", "--findings", path];
-    let run = iretrace(all.into_iter().chain(words.split(' ')));
+    let run = iretrace(all.into_iter().chain(words.split_whitespace()));
     let text = std::fs::read_to_string(path);
     let text = text.unwrap_or_else(|e| panic!("{words}: {e}; {run:?}"));
     serde_json::from_str(&text).expect("JSON")
@@ -35,4 +35,12 @@ pub fn told(words: &str) -> Vec<String> {
             format!("{} {} {}", text("severity"), text("rule"), text("symbol"))
         })
         .collect()
+}
+
+/// What a run of the program `source` finds.
+pub fn run(source: &str, options: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("program.S");
+    std::fs::write(&path, source).expect("written");
+    told(&format!("{} {options}", path.to_str().expect("UTF-8")))
 }

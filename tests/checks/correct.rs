@@ -1,6 +1,6 @@
 //! Correct code draws nothing above a note.
 
-use super::command::told;
+use super::command::run;
 
 /// A handler of NMIs that may be nested at every instruction after its first few: a frame of its own, a
 /// copy that IRET pops and that a nested NMI sends round again, and a word that says that it executes.
@@ -121,13 +121,6 @@ bodies:
 lazy:
     .skip 4096
 "#;
-
-fn run(source: &str, options: &str) -> Vec<String> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("program.S");
-    std::fs::write(&path, source).expect("written");
-    told(&format!("{} {options}", path.to_str().expect("UTF-8")))
-}
 
 #[test]
 fn a_handler_that_rewrites_its_own_frames_is_only_noted() {

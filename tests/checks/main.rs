@@ -1,5 +1,6 @@
 //! Every rule finds what its program does, finds nothing in the program's twin, and is explained.
 
+mod cases;
 mod command;
 mod correct;
 mod explanations;

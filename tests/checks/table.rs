@@ -100,11 +100,6 @@ fn every_rule_has_a_program_and_a_twin_in_the_table() {
             );
         }
         let twin = row(rule.twin);
-        assert!(
-            !twin.iter().any(|l| named(l)),
-            "{} shows {}",
-            rule.twin,
-            rule.name
-        );
+        assert!(!twin.iter().any(named), "{} shows {}", rule.twin, rule.name);
     }
 }
