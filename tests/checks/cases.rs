@@ -1,6 +1,6 @@
 //! Cases of rules that the programs in `programs/checks` do not show.
 
-use super::command::run;
+use super::command::{findings_of, run};
 
 const START: &str = "\
 .include \"kernel.inc\"
@@ -294,6 +294,18 @@ inside:
         "--nmi at=here",
         &[failed, "note nmi-unblocked-early inside+0x1"],
     );
+    // Something nested returns without IRET, which unblocks nothing; the fault's handler goes on.
+    let nested = "int3
+after_int3:
+    mov  rsp, [rsp + 24]
+    jmp  here
+breakpoint_entry:
+    mov  rsp, [rsp + 24]
+    jmp  after_int3";
+    let stuck = "error nmi-stuck here";
+    let source_nested =
+        source(nested).replace("    gate NP", "    gate BP, breakpoint_entry\n    gate NP");
+    check(&source_nested, "--nmi at=here", &[failed, stuck]);
     let jump = "mov  rsp, [rsp + 24]\n    jmp  here";
     check(
         &source(jump),
@@ -419,26 +431,62 @@ depth:
 /// The shutdown names the NMI that was pending.
 #[test]
 fn a_shutdown_tells_of_a_pending_nmi() {
-    let source = kernel(
-        "    lidt [empty]
-    nop
-here:
-    nop
+    let source = |second: &str| {
+        kernel(&format!(
+            "    gate NMI, nmi_entry, ist=1
+    send_nmi
     fail \"still there\"
+nmi_entry:
+    {second}
+    lidt [empty]
+broken:
+    ud2
 empty:
     .word 0
     .quad 0
-",
-    );
-    check(
-        &source,
-        "--nmi at=here",
-        &[
-            "warning delivery-failed here",
-            "warning delivery-failed here",
-            "error shutdown here",
-        ],
-    );
+"
+        ))
+    };
+    for (second, pending) in [("nop", false), ("send_nmi", true)] {
+        let all = findings_of(&source(second), "");
+        let list = all["findings"].as_array().expect("a list");
+        let last = list.iter().rfind(|f| f["rule"] == "shutdown").expect("one");
+        assert_eq!(last["symbol"], "broken");
+        let message = last["message"].as_str().expect("text");
+        assert_eq!(
+            message.ends_with("; an NMI was pending"),
+            pending,
+            "{message}"
+        );
+    }
+}
+
+/// The kernel has loaded its own RSP, and a fault comes before the machine has come to rest.
+#[test]
+fn behind_the_gap_the_stack_is_the_kernel_s() {
+    let before = "    VECTOR_UD = 6
+    gate UD, undefined_entry
+    set_msr IA32_GS_BASE, 0, \"offset user_data\"
+";
+    let source = |load: &str| {
+        let after = format!(
+            "    {load}
+undefined:
+    ud2
+undefined_entry:
+    succeed \"reached\"
+"
+        );
+        user(
+            before,
+            "    mov  rsp, offset spare_stack_top\n    syscall\n",
+            &after,
+        )
+    };
+    let allow = "--allow never-resumed";
+    let found = ["error user-stack-in-kernel undefined"];
+    check(&source("nop"), allow, &found);
+    check(&source("mov  rsp, offset kernel_stack_top"), allow, &[]);
 }
 
 /// The first read of CR2 counts, and that of whoever is nested is its own.

@@ -27,7 +27,10 @@ pub fn findings(words: &str) -> Value {
 
 /// Severity, rule and place of each finding.
 pub fn told(words: &str) -> Vec<String> {
-    let all = findings(words);
+    lines(&findings(words))
+}
+
+fn lines(all: &Value) -> Vec<String> {
     let list = all["findings"].as_array().expect("a list");
     list.iter()
         .map(|f| {
@@ -38,9 +41,14 @@ pub fn told(words: &str) -> Vec<String> {
 }
 
 /// What a run of the program `source` finds.
-pub fn run(source: &str, options: &str) -> Vec<String> {
+pub fn findings_of(source: &str, options: &str) -> Value {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("program.S");
     std::fs::write(&path, source).expect("written");
-    told(&format!("{} {options}", path.to_str().expect("UTF-8")))
+    findings(&format!("{} {options}", path.to_str().expect("UTF-8")))
+}
+
+/// Severity, rule and place of each.
+pub fn run(source: &str, options: &str) -> Vec<String> {
+    lines(&findings_of(source, options))
 }

@@ -168,7 +168,7 @@ fn without_one_of_its_safeguards_it_is_not() {
 /// serialise the processor. The interrupt comes right behind the IRET.
 #[test]
 fn a_frame_that_is_built_again_is_no_old_frame() {
-    let source = r#"
+    let again = r#"
 .include "kernel.inc"
 VECTOR_TIMER = 0x20
 .globl _start
@@ -176,6 +176,10 @@ _start:
     mov  rsp, offset kernel_stack_top
     call kernel_init
     gate TIMER, timer_entry
+    gate BP, given_up
+    nop
+given_up:
+    mov  rsp, offset kernel_stack_top
     mov  ebx, 3
     sti
 again:
@@ -196,8 +200,11 @@ timer_entry:
     iretq
 "#;
     for nth in 1..=3 {
-        let found = run(source, &format!("--irq 0x20@at=behind#{nth}"));
-        assert_eq!(found, [""; 0], "{nth}");
+        let options = format!("--irq 0x20@at=behind#{nth} --allow never-resumed,frame-overwritten");
+        assert_eq!(run(again, &options), [""; 0], "{nth}");
+        // The interrupt's frame lies where another one was given up.
+        let over = again.replace("    nop\ngiven_up", "    int3\ngiven_up");
+        assert_eq!(run(&over, &options), [""; 0], "{nth}");
     }
 }
 
