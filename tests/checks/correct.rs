@@ -182,6 +182,9 @@ given_up:
     mov  rsp, offset kernel_stack_top
     mov  ebx, 3
     sti
+    mov  eax, 1
+    test eax, eax                       # the flags of the comparisons below
+    jmp  behind
 again:
     mov  rax, rsp
     push KERNEL_DS
