@@ -77,3 +77,40 @@ fn the_same_future_is_the_same_state() {
             .same_state(b.checks().expect("checks"))
     );
 }
+
+/// An NMI that is taken and resumed leaves nothing behind that the rules would judge by.
+#[test]
+fn what_is_over_makes_no_difference() {
+    for (name, place) in [
+        ("@wrong-gs.ok", "user_start"),
+        ("@user-stack-in-kernel.ok", "user_start"),
+        ("@nmi-stuck.ok", "quiet"),
+    ] {
+        let (mut m, image) = machine(name);
+        let at = image.resolve(place).expect("there");
+        m.run(Until::Address(at));
+        let before = m.checks().expect("checks").clone();
+        let deliveries = m.cpu().activations.last_serial();
+        let depth = m.cpu().activations.depth();
+        m.raise_nmi(iretrace::trace::Source::Host);
+        let mut back = false;
+        for _ in 0..200 {
+            m.run(Until::Icount(m.boundary().icount + 1));
+            let cpu = m.cpu();
+            let (taken, here) = (
+                cpu.activations.last_serial() > deliveries,
+                cpu.regs.rip == at.0,
+            );
+            back = taken && here && cpu.activations.depth() == depth;
+            if back {
+                break;
+            }
+        }
+        assert!(back, "{name} {place}");
+        let now = m.checks().expect("checks");
+        assert!(
+            now.same_state(&before),
+            "{name} {place}:\n{now:#?}\n{before:#?}"
+        );
+    }
+}
