@@ -1,4 +1,5 @@
-//! Embeds `programs/*.S` and `programs/include/*`: a new program needs no Rust.
+//! Embeds `programs/*.S`, `programs/include/*`, and `programs/checks/*.S` with a twin of each, in
+//! which `MENDED` is defined: a new program needs no Rust.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,26 @@ fn main() {
 
     let mut text =
         String::from("/// The embedded programs, by name.\npub const BUILTIN: &[Builtin] = &[\n");
+    let mut rows: Vec<(String, String)> = Vec::new();
     for (name, path) in files(&programs, ".S") {
-        let source = read(&path);
-        let summary = summary(&source, &name);
-        writeln!(
-            text,
-            "    Builtin {{ name: {name:?}, summary: {summary:?}, source: include_str!({path:?}) }},"
-        )
-        .expect("to a string");
+        let summary = summary(&read(&path), &name);
+        let row = format!("summary: {summary:?}, check: false, source: include_str!({path:?})");
+        rows.push((name, row));
+    }
+    for (name, path) in files(&programs.join("checks"), ".S") {
+        let summary = summary(&read(&path), &name);
+        let row = format!("summary: {summary:?}, check: true, source: include_str!({path:?})");
+        let (twin, summary, head) = twin(&name);
+        let source = format!("concat!({head:?}, include_str!({path:?}))");
+        rows.push((name, row));
+        rows.push((
+            twin,
+            format!("summary: {summary:?}, check: true, source: {source}"),
+        ));
+    }
+    rows.sort();
+    for (name, row) in rows {
+        writeln!(text, "    Builtin {{ name: {name:?}, {row} }},").expect("to a string");
     }
     text.push_str(
         "];\n\n/// The embedded include files, by name.\npub const INCLUDES: &[Include] = &[\n",
@@ -35,6 +48,15 @@ fn main() {
     }
     text.push_str("];\n");
     fs::write(out.join("programs.rs"), text).expect("OUT_DIR is writable");
+}
+
+/// The twin of the program `name` in `programs/checks`: its name, its summary, and what goes before
+/// the source to make it.
+fn twin(name: &str) -> (String, String, String) {
+    let twin = format!("{name}.ok");
+    let summary = format!("the twin of {name}, without its mistake");
+    let head = format!("# {twin}: {summary}\nMENDED = 1\n\n");
+    (twin, summary, head)
 }
 
 /// Regular files in `folder` whose plain name ends in `extension`, by the name before it;

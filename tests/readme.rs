@@ -15,10 +15,27 @@ fn block(first: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_trace_at_the_top_is_the_golden_one() {
-    let shown = block("$ iretrace run @nested-nmi");
+    let shown = block("$ iretrace run @nested-nmi\n");
     // Without the two lines of the header, which name the image's hash.
     let golden: Vec<&str> = GOLDEN.lines().skip(2).collect();
     assert_eq!(shown, golden);
+}
+
+#[test]
+fn the_findings_are_the_golden_ones() {
+    const FINDINGS: &str = include_str!("../traces/checks/frame-lost.txt");
+    let shown = block("$ iretrace run @nested-nmi -q");
+    // The golden ones have the notes in full, between the first line and the error.
+    let golden: Vec<&str> = FINDINGS.lines().skip(1).collect();
+    let error = golden
+        .iter()
+        .position(|l| l.starts_with("error[frame-lost]"));
+    let error = error.expect("the error is there");
+    assert_eq!(shown[0], golden[0]);
+    assert_eq!(shown[1..shown.len() - 1], golden[error..]);
+    let notes = golden.iter().filter(|l| l.starts_with("note[")).count();
+    let last = format!("iretrace: note: {notes} notes beside; --notes shows them");
+    assert_eq!(shown[shown.len() - 1], last);
 }
 
 #[test]

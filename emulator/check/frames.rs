@@ -105,7 +105,6 @@ impl Frames {
 
     /// Moves what is no longer among `activations`. The newest that was moved.
     pub(super) fn returned(&mut self, activations: &Activations) -> Option<&Frame> {
-        let before = self.resumed.len();
         let mut moved = false;
         let mut i = 0;
         while i < self.open.len() {
@@ -119,7 +118,6 @@ impl Frames {
                 self.resumed.push_back(frame);
             }
         }
-        debug_assert!(moved == (self.resumed.len() > before));
         while self.resumed.len() > MAX_RESUMED {
             self.resumed.pop_front();
         }

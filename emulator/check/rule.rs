@@ -112,19 +112,19 @@ table! {
         "@delivery-failed" "@delivery-failed.ok";
     DoubleFault "double-fault" Warning
         "a double fault was delivered"
-        "@double-fault" "@delivery-failed.ok";
+        "@double-fault" "@delivery-failed";
     Shutdown "shutdown" Error
         "the processor shut down"
         "@triple-fault" "@double-fault";
     NeverResumed "never-resumed" Note
         "what was interrupted was not resumed before the end"
-        "@nested-nmi" "@nested-nmi-popf";
+        "@double-fault" "@nested-nmi-popf";
     RedZoneClobbered "red-zone-clobbered" Error
         "a delivery wrote into memory below the stack pointer that was in use"
         "@red-zone-clobbered" "@red-zone-clobbered.ok";
     UnreachableStimulus "unreachable-stimulus" Note
         "something was injected where the processor cannot take it"
-        "@mov-ss-shadow --nmi at=in_shadow" "@mov-ss-shadow --nmi at=after_shadow";
+        "@nmi-stuck.ok --nmi at=nmi_return" "@nmi-stuck.ok --nmi at=quiet";
 }
 
 impl RuleId {

@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   iretrace run @nested-nmi                        run a built-in program and trace it
   iretrace run kernel.elf --nmi 'at=main+0x1a'    raise an NMI at an instruction
+  iretrace explain frame-lost                     say what a finding means
   iretrace walk kernel.elf 0xffffffff80000000     show one page walk
   iretrace programs                               list the built-in programs
 

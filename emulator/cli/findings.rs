@@ -1,5 +1,6 @@
 //! Findings: as a compiler would say them, and as JSON.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -34,11 +35,17 @@ impl Shown<'_> {
     pub fn say(&self, findings: &Findings) -> bool {
         let mut text = Vec::new();
         let mut notes = 0;
+        let mut repeated = 0;
+        let mut shown = BTreeSet::new();
         for finding in findings.iter() {
             match self.policy.severity(finding) {
                 None => {}
                 Some(Severity::Note) if !self.notes && !self.policy.denies(finding) => notes += 1,
-                Some(severity) => self.render(finding, severity, &mut text),
+                // A loop finds the same again and again.
+                Some(severity) if shown.insert((finding.rule, severity, finding.rip.0)) => {
+                    self.render(finding, severity, &mut text);
+                }
+                Some(_) => repeated += 1,
             }
         }
         // Nobody is left to be told if standard error is closed.
@@ -47,11 +54,10 @@ impl Shown<'_> {
             let s = if notes == 1 { "" } else { "s" };
             talk::note(&format!("{notes} note{s} beside; --notes shows them"));
         }
-        if findings.dropped() != 0 {
-            talk::note(&format!(
-                "{} more findings were not kept",
-                findings.dropped()
-            ));
+        let more = repeated + findings.dropped();
+        if more != 0 {
+            let s = if more == 1 { "" } else { "s" };
+            talk::note(&format!("{more} more finding{s} at the same places"));
         }
         findings.iter().any(|f| self.policy.denies(f))
     }

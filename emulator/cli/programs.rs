@@ -41,8 +41,11 @@ fn list() -> String {
     let width = builtin::list().iter().map(|b| b.name.len()).max();
     let width = width.unwrap_or(0) + 1;
     let mut text = String::new();
-    for b in builtin::list() {
-        let _ = writeln!(text, "@{:width$} {}", b.name, b.summary);
+    // Those that show what the checks find come last.
+    for check in [false, true] {
+        for b in builtin::list().iter().filter(|b| b.check == check) {
+            let _ = writeln!(text, "@{:width$} {}", b.name, b.summary);
+        }
     }
     text
 }

@@ -37,10 +37,12 @@ Examples:
   iretrace run kernel.elf --format jsonl -o trace.jsonl
   iretrace run kernel.elf --until nmi_entry --dump regs,idt
   iretrace run kernel.elf --console
+  iretrace run kernel.elf -q --deny warning --nmi-body do_nmi --findings found.json
   iretrace run boot.bin --base 0x8000
 
 The result is on standard output: the trace, or with --console what the guest prints. Everything
-else that is said is on standard error. A dump follows a text trace on standard output; where
+else that is said is on standard error, also what the checks find: errors and warnings in full,
+each once a place, and how many notes there are. A dump follows a text trace on standard output; where
 standard output carries JSON Lines or the guest's console, it goes to standard error.")]
 pub struct RunArgs {
     #[command(flatten)]

@@ -138,11 +138,23 @@ impl CodeFrames {
             return false;
         };
         f.spared += 1;
-        let is_code = |n: usize| f.bytes[n / 64] & 1 << (n % 64) != 0;
-        let hit = (0..PAGE)
+        f.spared >= SPARED || f.is_changed(old, new)
+    }
+
+    /// Whether what has been translated of `frame` is another in `old` and `new`.
+    pub(super) fn is_changed(&self, frame: u64, old: &Page, new: &Page) -> bool {
+        self.frames
+            .get(&frame)
+            .is_some_and(|f| f.is_changed(old, new))
+    }
+}
+
+impl CodeFrame {
+    fn is_changed(&self, old: &Page, new: &Page) -> bool {
+        let is_code = |n: usize| self.bytes[n / 64] & 1 << (n % 64) != 0;
+        (0..PAGE)
             .step_by(64)
             .filter(|&n| new[n..n + 64] != old[n..n + 64])
-            .any(|from| (from..from + 64).any(|n| new[n] != old[n] && is_code(n)));
-        hit || f.spared >= SPARED
+            .any(|from| (from..from + 64).any(|n| new[n] != old[n] && is_code(n)))
     }
 }

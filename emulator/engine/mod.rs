@@ -271,6 +271,12 @@ impl Engine {
 
     /// Forgets what Unicorn's TLB holds: it asks [`Source::grant`] again.
     pub fn flush_tlb(&mut self) {
+        // Once, before anything runs.
+        self.tlb_stale = true;
+    }
+
+    pub(in crate::engine) fn flush_tlb_now(&mut self) {
+        self.tlb_stale = false;
         let _ = self.unicorn.ctl_flush_tlb();
         self.state_mut().blocks.mapping_changed();
     }
@@ -383,10 +389,15 @@ impl Engine {
 
     /// Puts RAM back to what it was at the newest moment, which stays.
     pub fn rewind_ram(&mut self) {
-        for page in self.state_mut().ram.rewind() {
-            self.state_mut().code.changed(page);
-            if self.state().code.contains(page) {
-                self.drop_code(page);
+        let pages = self.state_mut().ram.rewind();
+        for (at, held) in pages {
+            self.state_mut().code.changed(at);
+            let mut now = [0; PAGE_SIZE as usize];
+            let s = self.state_mut();
+            if s.code.contains(at)
+                && (!s.ram.read(at, &mut now) || s.code.is_changed(at, &held, &now))
+            {
+                self.drop_code(at);
             }
         }
         self.flush_tlb();

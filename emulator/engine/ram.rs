@@ -206,24 +206,25 @@ impl Ram {
         pages
     }
 
-    /// Puts every page kept for the newest moment back, and goes on keeping. Gives the pages that changed.
-    pub(super) fn rewind(&mut self) -> Vec<u64> {
+    /// Puts every page kept for the newest moment back, and goes on keeping. Gives the pages with what
+    /// they held.
+    pub(super) fn rewind(&mut self) -> Vec<(u64, Box<Page>)> {
         let Some(undo) = self.undo.last_mut() else {
             return Vec::new();
         };
-        let pages = std::mem::take(&mut undo.pages);
-        for (at, old) in &pages {
-            undo.saved[(at / PAGE_SIZE) as usize / 64] = 0;
-            // SAFETY: `at` is a page inside RAM, as when it was kept.
+        let mut pages = std::mem::take(&mut undo.pages);
+        for (at, old) in &mut pages {
+            undo.saved[(*at / PAGE_SIZE) as usize / 64] = 0;
+            // SAFETY: `at` is a page inside RAM, as when it was kept; the copy is memory of its own.
             unsafe {
-                std::ptr::copy_nonoverlapping(
-                    old.as_ptr(),
+                std::ptr::swap_nonoverlapping(
+                    old.as_mut_ptr(),
                     self.base.as_ptr().add(*at as usize),
                     PAGE,
                 );
             }
         }
-        pages.into_iter().map(|(at, _)| at).collect()
+        pages
     }
 }
 

@@ -320,25 +320,22 @@ impl Engine {
             match self.state_mut().halt.take() {
                 // As if nothing had stopped: the block before it is still the current one, and
                 // control comes from there.
-                Some(Halt::Retranslate { start, size }) => {
+                Some(Halt::Retranslate { start, .. }) => {
                     let new_code = std::mem::take(&mut self.state_mut().new_code);
-                    self.remove_translation(start, size);
+                    self.remove_translation(start);
                     if new_code {
-                        self.flush_tlb();
+                        self.flush_tlb_now();
                     }
                 }
-                Some(halt @ (Halt::Disagree { start, size } | Halt::Undefined { start, size })) => {
+                Some(halt @ (Halt::Disagree { start, .. } | Halt::Undefined { start, .. })) => {
                     // Announced again, and refused again, whenever control comes here.
-                    self.remove_translation(start, size);
+                    self.remove_translation(start);
                     break halt;
                 }
                 Some(halt) => break halt,
                 // Nothing stops Unicorn but us.
                 None => {
-                    break Halt::Disagree {
-                        start: rip,
-                        size: 1,
-                    };
+                    break Halt::Disagree { start: rip };
                 }
             }
         };

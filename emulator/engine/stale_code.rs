@@ -5,12 +5,10 @@ use super::hooks::PROBE_BASE;
 use crate::arch::{CpuState, PAGE_SIZE};
 
 impl Engine {
-    /// Drops what Unicorn translated of `size` bytes at the linear address `start`.
-    pub(super) fn remove_translation(&mut self, start: u64, size: u32) {
+    /// Drops what Unicorn translated of the byte at the linear address `start`.
+    pub(super) fn remove_translation(&mut self, start: u64) {
         // Needs the fetch grant, which the translation had.
-        let _ = self
-            .unicorn
-            .ctl_remove_cache(start, start.wrapping_add(u64::from(size.max(1))));
+        let _ = self.unicorn.ctl_remove_cache(start, start.wrapping_add(1));
     }
 
     /// After an instruction that stored into frames that hold code: no entry for that stays in the
@@ -83,8 +81,8 @@ impl Engine {
 
     /// Drops translated code over which the host wrote.
     pub(super) fn drop_stale_code(&mut self) {
-        if std::mem::take(&mut self.tlb_stale) {
-            self.flush_tlb();
+        if self.tlb_stale {
+            self.flush_tlb_now();
         }
         if self.stale_code.is_empty() {
             return;

@@ -8,6 +8,8 @@ use crate::suggest::Nearest;
 pub struct Builtin {
     /// Its file's name, without `.S`.
     pub name: &'static str,
+    /// It shows what one check finds, or does not.
+    pub check: bool,
     /// Its source.
     pub source: &'static str,
     /// The first line of its header comment, without its name.
@@ -78,8 +80,15 @@ mod tests {
             names.sort();
             names
         };
-        let programs: Vec<&str> = BUILTIN.iter().map(|b| b.name).collect();
+        let of = |check: bool| BUILTIN.iter().filter(move |b| b.check == check);
+        let programs: Vec<&str> = of(false).map(|b| b.name).collect();
         assert_eq!(programs, names(folder, ".S"));
+        let checks: Vec<&str> = of(true).map(|b| b.name).collect();
+        let with_twins: Vec<String> = names(&format!("{folder}/checks"), ".S")
+            .into_iter()
+            .flat_map(|n| [n.clone(), n + ".ok"])
+            .collect();
+        assert_eq!(checks, with_twins);
         let includes: Vec<&str> = INCLUDES.iter().map(|i| i.name).collect();
         assert_eq!(includes, names(&format!("{folder}/include"), ""));
         assert!(includes.contains(&"program.ld"));

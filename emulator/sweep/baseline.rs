@@ -212,7 +212,10 @@ impl Baseline {
         let stop = baseline.stop.clone();
         machine.end_checks(&stop);
         let found = machine.findings().into_iter().flat_map(|f| f.iter());
-        baseline.findings = found.map(|f| (f.rule, f.rip.0)).collect();
+        baseline.findings = found
+            .filter(|f| plan.policy.denies(f))
+            .map(|f| (f.rule, f.rip.0))
+            .collect();
         Ok(baseline)
     }
 

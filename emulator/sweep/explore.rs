@@ -232,8 +232,9 @@ impl<'a> Explorer<'a> {
         outcome
     }
 
-    /// Raises the shots of the next level at every boundary of the handler that has just been
-    /// entered, and comes back to its first.
+    /// Raises the shots of the next level at every boundary of what the event that was just delivered
+    /// has caused, and comes back to its handler's first. That is the handler, and beyond it what goes
+    /// on in another way than undisturbed, up to where a handler around it is resumed.
     fn explore_handler(&mut self, serial: u64, fork: &Fork, chain: &Chain, level: usize) {
         let handler = self.machine.mark();
         if fork.serial.get().is_none() {
@@ -243,19 +244,30 @@ impl<'a> Explorer<'a> {
         // Boundaries at which a shot was raised that has not been taken yet.
         let mut held: Vec<Vec<(Boundary, u64)>> = vec![Vec::new(); shots.len()];
         let mut steps = 0u64;
+        let mut waits_for = Some(serial);
+        let mut around = self.judge.around(fork).into_iter();
         loop {
             let at = self.machine.boundary();
             let rip = self.machine.cpu().regs.rip;
-            let open = self.machine.cpu().activations.is_unresumed(serial);
+            let open = |serial| self.machine.cpu().activations.is_unresumed(serial);
+            while let Some(serial) = waits_for
+                && !open(serial)
+            {
+                waits_for = around.next();
+            }
+            let mut over = waits_for.is_none();
+            if !over && !self.machine.cpu().activations.is_unresumed(serial) {
+                over = self.judge.is_rejoined(&mut self.machine, fork);
+            }
             for (shot, held) in shots.iter().zip(&mut held) {
                 let takes = self.machine.would_take(shot.kind());
-                if open && !takes {
+                if !over && !takes {
                     held.push((at, rip));
                     continue;
                 }
                 let waited = std::mem::take(held);
-                // A handler that has ended: only what was raised in it is left.
-                if open {
+                // Where it is over, only what was raised before is left.
+                if !over {
                     self.at_level(shot, fork, chain, level, &[(at, rip)]);
                 }
                 if !waited.is_empty() {
@@ -269,7 +281,7 @@ impl<'a> Explorer<'a> {
                 }
             }
             steps += 1;
-            if !open || steps > self.plan.patience {
+            if over || steps > self.plan.patience {
                 break;
             }
             if self.machine.advance(Until::Boundary) != StopReason::Until {

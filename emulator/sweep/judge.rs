@@ -240,7 +240,8 @@ impl Judge<'_> {
                     // It used what differed, and came to the same end.
                     let mut what = listed(last.left);
                     if !used.is_empty() {
-                        what = format!("{what}; without effect: {}", listed(used));
+                        let semicolon = if what.is_empty() { "" } else { "; " };
+                        what = format!("{what}{semicolon}used without effect: {}", listed(used));
                     }
                     Outcome::new(Verdict::SameExcept, what)
                 } else {
@@ -250,6 +251,21 @@ impl Judge<'_> {
             }
             _ => Outcome::new(Verdict::Differs, listed(used) + &otherwise()),
         }
+    }
+
+    /// The deliveries around a fork that are waited for, the innermost first.
+    pub(super) fn around(&self, fork: &Fork) -> Vec<u64> {
+        fork.targets.iter().map(|t| t.1).collect()
+    }
+
+    /// Whether the machine, whose injected event has been resumed, is where the fork was.
+    pub(super) fn is_rejoined(&self, machine: &mut Machine, fork: &Fork) -> bool {
+        machine.cpu().regs.rip == self.baseline.places[fork.number].rip
+            && !machine.has_waiting()
+            && {
+                let d = machine.differences(&fork.mark);
+                self.weigh(machine, &d, fork.number).used.is_empty()
+            }
     }
 
     /// What becomes of differences from boundary `number` on.

@@ -42,11 +42,18 @@ impl Activation {
 
     /// Whether it was taken on an IST stack that was in use: then its handler can come to the
     /// interrupted RIP with the interrupted RSP by running the same code again, so only IRET tells
-    /// that it has been resumed.
-    const fn reuses_stack(&self) -> bool {
+    /// that it has been resumed. The stack was in use if the interrupted RSP lies in its page, or
+    /// if a frame between that RSP and the top belongs to one of `outer`. (Stacks may lie side by
+    /// side: an RSP at a page's start is the top of the one below.)
+    fn reuses_stack<'a>(&self, outer: impl IntoIterator<Item = &'a Self>) -> bool {
         const REACH: u64 = 64 << 10;
-        self.top().wrapping_sub(self.context.rsp.0).wrapping_sub(1) < REACH
-            && self.frame.0 > self.context.rsp.0
+        const PAGE: u64 = 4096;
+        let rsp = self.context.rsp.0;
+        let is_between = |at: u64| at.wrapping_sub(rsp) <= self.frame.0.wrapping_sub(rsp);
+        self.top().wrapping_sub(rsp).wrapping_sub(1) < REACH
+            && self.frame.0 > rsp
+            && (self.frame.0 / PAGE == rsp.wrapping_sub(1) / PAGE
+                || outer.into_iter().any(|a| is_between(a.frame.0)))
     }
 
     /// Whether control at `rip`, `cs`, `rsp` is its interrupted context.
@@ -315,7 +322,9 @@ impl Activations {
             i -= 1;
             let a = &self.open[i];
             // Without IRET: not where the handler's own stack runs over the interrupted one.
-            let plausible = ss.is_none_or(|ss| a.context.ss.0 as u16 == ss && !a.reuses_stack());
+            let outer = self.open.range(..i);
+            let plausible =
+                ss.is_none_or(|ss| a.context.ss.0 as u16 == ss && !a.reuses_stack(outer));
             if a.is_resumed_at(rip, cs, rsp) && plausible {
                 newest = newest.or(Some(a.id));
                 if preferred == Some(a.id) {

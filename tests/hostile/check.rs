@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use iretrace::arch::{CpuState, PhysAddr};
+use iretrace::arch::{CpuState, PhysAddr, Vector, VirtAddr};
+use iretrace::check::CheckConfig;
 use iretrace::machine::{Control, Machine, Plugin, StopReason, Until};
 use iretrace::system::NmiState;
 use iretrace::trace::{Boundary, Event, EventClass, EventKind};
@@ -73,12 +74,14 @@ pub enum How {
     Stepped,
     /// With data accesses too.
     Accesses,
+    /// In one run, with all checks.
+    Checked,
 }
 
 pub fn run(guest: &Guest, how: How, keep: usize) -> End {
     let mut machine = guest.machine();
     let classes = match how {
-        How::Traced | How::Stepped => EventClass::all().difference(EventClass::MEM),
+        How::Traced | How::Stepped | How::Checked => EventClass::all().difference(EventClass::MEM),
         How::Quiet => EventClass::all().difference(EventClass::MEM.union(EventClass::INSN)),
         How::Accesses => EventClass::all(),
     };
@@ -86,6 +89,12 @@ pub fn run(guest: &Guest, how: How, keep: usize) -> End {
     listener.keep = keep;
     machine.add_sink(Box::new(listener.clone()));
     machine.add_plugin(Box::new(Bound(0)));
+    if how == How::Checked {
+        machine.enable_checks(CheckConfig {
+            nmi_body: Some(VirtAddr(machine.cpu().regs.rip)),
+            transparent: (0..=255).map(Vector).collect(),
+        });
+    }
     let started = Instant::now();
     let stop = if how == How::Stepped {
         loop {
@@ -97,6 +106,7 @@ pub fn run(guest: &Guest, how: How, keep: usize) -> End {
     } else {
         machine.run(Until::Never)
     };
+    machine.end_checks(&stop);
     let took = started.elapsed();
     assert!(
         took < HANG || std::env::var_os("HOSTILE_REPLAY").is_some(),
@@ -167,6 +177,11 @@ pub fn check(guest: &Guest) -> Result<(), String> {
     if matches!(traced.stop, StopReason::Limit { .. }) && traced.at.icount < guest.max_insns {
         // Each start of a run looks at a boundary again; the bound on deliveries falls elsewhere.
         return Ok(());
+    }
+    let checked = run(guest, How::Checked, 0);
+    same(&traced, &checked, "with checks")?;
+    if traced.told != checked.told {
+        return Err("with checks: instructions told differ".into());
     }
     let stepped = run(guest, How::Stepped, 0);
     same(&traced, &stepped, "one by one")?;

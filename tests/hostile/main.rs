@@ -83,7 +83,13 @@ fn saved_guests() {
 fn replay() {
     let path = std::env::var_os("HOSTILE_REPLAY").expect("HOSTILE_REPLAY names a saved guest");
     let guest = read(path.as_ref());
-    for how in [How::Traced, How::Quiet, How::Stepped, How::Accesses] {
+    for how in [
+        How::Traced,
+        How::Quiet,
+        How::Stepped,
+        How::Accesses,
+        How::Checked,
+    ] {
         let started = std::time::Instant::now();
         let end = check::run(&guest, how, 0);
         println!(
@@ -95,7 +101,13 @@ fn replay() {
         );
     }
     if let Err(what) = check(&guest) {
-        let ways = [How::Stepped, How::Accesses, How::Quiet, How::Traced];
+        let ways = [
+            How::Stepped,
+            How::Accesses,
+            How::Checked,
+            How::Quiet,
+            How::Traced,
+        ];
         let part = ways.iter().find_map(|how| first_difference(&guest, *how));
         println!("{what}\n{}", part.unwrap_or_default());
         let (mut good, mut bad) = (0, guest.max_insns);

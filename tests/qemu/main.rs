@@ -205,10 +205,13 @@ fn built_in_programs_agree() {
             continue;
         }
         let peer = peer::run(&image);
-        assert_eq!(ours.end, peer.end, "{name}");
         let verdict = compare::case(&ours.attempts, &peer.attempts, &image);
         if let Some(m) = verdict.unexplained {
             panic!("{name}\n{m}");
+        }
+        // A program that looks at its own events may end otherwise where a row says that they differ.
+        if verdict.rows.is_empty() {
+            assert_eq!(ours.end, peer.end, "{name}");
         }
         compared += 1;
     }

@@ -54,17 +54,15 @@ impl FrameLost {
 
 impl Check for FrameLost {
     fn event(&mut self, event: &Arc<Event>, cx: &Context<'_>, out: &mut Findings) {
+        self.overwritten.retain(|o| cx.is_open(o.frame));
         match &event.kind {
-            EventKind::FrameOverwritten { frame, by } => {
-                self.overwritten.retain(|o| o.lost || cx.is_open(o.frame));
-                if self.overwritten.len() < MAX {
-                    self.overwritten.push(Overwritten {
-                        frame: *frame,
-                        by: *by,
-                        overwriting: Proof::of(event),
-                        lost: false,
-                    });
-                }
+            EventKind::FrameOverwritten { frame, by } if self.overwritten.len() < MAX => {
+                self.overwritten.push(Overwritten {
+                    frame: *frame,
+                    by: *by,
+                    overwriting: Proof::of(event),
+                    lost: false,
+                });
             }
             EventKind::Iret(r) => {
                 let Some(writer) = r.of.filter(|_| r.resumes != r.of) else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Check;
 use crate::check::context::{Context, Proof};
 use crate::check::{Findings, RuleId};
-use crate::trace::{DeliveryId, Event, EventKind, UnblockedBy};
+use crate::trace::{Event, EventKind, UnblockedBy};
 
 /// Has no state: the microcode compares the popped context with the blocking NMI's, by value.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,17 +26,14 @@ impl Check for NmiUnblockedEarly {
             UnblockedBy::OtherIret => "an IRET",
             UnblockedBy::FaultingIret => "an IRET that faulted",
         };
-        let name = |id: &Option<DeliveryId>, other: &str| {
-            id.map_or_else(|| other.to_owned(), |id| id.to_string())
-        };
         let message = match (in_handler, blocked_by) {
             (Some(handler), Some(nmi)) if handler != nmi => {
-                format!("{how} of the {handler} handler unblocks NMIs inside {nmi}")
+                format!("{how} in the handler of {handler} unblocks NMIs inside {nmi}")
             }
-            _ => format!(
-                "{how} that does not return from {} unblocks NMIs",
-                name(blocked_by, "the NMI"),
-            ),
+            _ => {
+                let nmi = blocked_by.map_or_else(|| "the NMI".to_owned(), |id| id.to_string());
+                format!("{how} unblocks NMIs, but does not return from {nmi}")
+            }
         };
         let now = Proof::of(event);
         let blocker = blocked_by.and_then(|id| cx.frames.get(id));

@@ -99,40 +99,41 @@ impl StateLeak {
 
     fn compare(saved: &Saved, event: &Arc<Event>, cx: &Context<'_>, out: &mut Findings) {
         let r = &cx.cpu.regs;
-        let mut differing = Vec::new();
-        let mut pair = |name: &str, before: u64, now: u64| {
-            if before != now {
-                differing.push(format!("{name} {now:#x} for {before:#x}"));
-            }
-        };
-        for (name, (before, now)) in NAMES.iter().zip(saved.gpr.iter().zip(&r.gpr)) {
-            pair(name, *before, *now);
-        }
-        pair("rflags", saved.rflags & !rflags::RF, r.rflags & !rflags::RF);
-        let debug = saved.id.vector == Vector::DB;
-        let now = others(cx.cpu, saved.external, debug);
-        for (name, (before, now)) in OTHERS.iter().zip(saved.others.iter().zip(&now)) {
-            pair(name, *before, *now);
-        }
-        let end = Proof::of(event);
-        if !differing.is_empty() {
-            let message = format!("{} comes back with {}", saved.id, differing.join(", "));
-            out.report(RuleId::StateLeak, message, &[&saved.delivered, &end]);
+        let now = others(cx.cpu, saved.external, saved.id.vector == Vector::DB);
+        let flags = [saved.rflags, r.rflags].map(|f| f & !rflags::RF);
+        let rule = RuleId::StateLeak;
+        let leaks = saved.gpr != r.gpr || flags[0] != flags[1] || saved.others != now;
+        if leaks && !out.is_full(rule, rule.severity()) {
+            let gpr = NAMES.iter().zip(saved.gpr.iter().zip(&r.gpr));
+            let others = OTHERS.iter().zip(saved.others.iter().zip(&now));
+            let all = gpr
+                .chain([(&"rflags", (&flags[0], &flags[1]))])
+                .chain(others);
+            let differing: Vec<String> = all
+                .filter(|(_, (before, now))| before != now)
+                .map(|(name, (before, now))| format!("{name} {now:#x} for {before:#x}"))
+                .collect();
+            Self::report(rule.severity(), saved, event, &differing.join(", "), out);
         }
         if let Some(before) = saved.cr2
             && before != r.cr2
+            && !out.is_full(rule, Severity::Note)
         {
-            let message = format!(
-                "{} comes back with cr2 {:#x} for {before:#x}",
-                saved.id, r.cr2
-            );
-            out.report_as(
-                RuleId::StateLeak,
-                Severity::Note,
-                message,
-                &[&saved.delivered, &end],
-            );
+            let differing = format!("cr2 {:#x} for {before:#x}", r.cr2);
+            Self::report(Severity::Note, saved, event, &differing, out);
         }
+    }
+
+    fn report(
+        severity: Severity,
+        saved: &Saved,
+        event: &Arc<Event>,
+        differing: &str,
+        out: &mut Findings,
+    ) {
+        let message = format!("what {} interrupted goes on with {differing}", saved.id);
+        let events = [&saved.delivered, &Proof::of(event)];
+        out.report_as(RuleId::StateLeak, severity, message, &events);
     }
 }
 

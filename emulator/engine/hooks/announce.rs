@@ -12,35 +12,36 @@ impl HookState {
             self.translated += u64::from(tb.icount);
         }
         let Some(index) = self.decode(start, size) else {
-            return self.stop(uc, Halt::Disagree { start, size });
+            return self.stop(uc, Halt::Disagree { start });
         };
         let Some(block) = self.blocks.get(index) else {
             return;
         };
         if !block.agrees_with(usize::from(tb.icount)) {
             let halt = if tb.icount == 1 {
-                Halt::Undefined { start, size }
+                Halt::Undefined { start }
             } else {
-                Halt::Disagree { start, size }
+                Halt::Disagree { start }
             };
             return self.stop(uc, halt);
         }
         if self.new_code {
             // Translations through which it can be written to may be in the TLB.
-            return self.stop(uc, Halt::Retranslate { start, size });
+            return self.stop(uc, Halt::Retranslate { start });
         }
-        if self.force && self.stepping {
+        // A step is stopped when its block begins. (To translate it again would drop the blocks
+        // that it is a part of.)
+        if self.stepping && !self.window.is_everywhere() {
             return;
         }
         let Some((begin, end)) = block.window() else {
             return;
         };
-        if self.window.covers(begin, end) {
-            // The calls are compiled in; nothing else shall have any.
-            self.window.rest();
-        } else {
+        // If so, the calls are compiled in. The window stays: what is translated next may well be
+        // a block with the same end, that begins where an event has interrupted this one.
+        if !self.window.covers(begin, end) {
             self.window.set(begin, end);
-            self.stop(uc, Halt::Retranslate { start, size });
+            self.stop(uc, Halt::Retranslate { start });
         }
     }
 
@@ -64,7 +65,7 @@ impl HookState {
     pub(super) fn on_block(&mut self, uc: *mut uc_engine, start: u64, size: u32) {
         let known = self.blocks.fast(start, size);
         let Some(known) = known.or_else(|| self.look_up(start, size)) else {
-            return self.stop(uc, Halt::Disagree { start, size });
+            return self.stop(uc, Halt::Disagree { start });
         };
         let index = known.index;
         if self.rep.active && self.rep_goes_on(uc, start, index) {
@@ -100,6 +101,13 @@ impl HookState {
         self.block_base = self.icount;
         self.icount += weight;
         self.current = index;
+        let special = |b: &Block| !b.specials.is_empty();
+        if self.stepping
+            && !self.window.is_everywhere()
+            && self.blocks.get(index).is_some_and(special)
+        {
+            self.on_code(uc, start);
+        }
     }
 
     /// Why the block is not to run if there is a watched address in it.

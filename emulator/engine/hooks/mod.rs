@@ -49,7 +49,7 @@ pub(super) enum Halt {
     /// `limit` instructions have retired.
     Limit,
     /// A block must be translated again, with its instructions hooked.
-    Retranslate { start: u64, size: u32 },
+    Retranslate { start: u64 },
     /// An instruction that is not run, or not yet.
     At { insn: Instruction, why: At },
     /// An exception that Unicorn raised.
@@ -69,9 +69,9 @@ pub(super) enum Halt {
     /// Code is to be fetched from a frame that the translator may not survive.
     Unsafe,
     /// iced-x86 and Unicorn do not agree on the block that begins here.
-    Disagree { start: u64, size: u32 },
+    Disagree { start: u64 },
     /// iced-x86 and Unicorn do not agree on the one instruction that lies here.
-    Undefined { start: u64, size: u32 },
+    Undefined { start: u64 },
 }
 
 /// Why the engine stops before an instruction.

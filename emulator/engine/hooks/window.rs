@@ -58,11 +58,9 @@ impl Window {
         }
     }
 
-    /// Hooks nothing that is translated from now on.
-    pub(super) fn rest(&mut self) {
-        if !self.everything {
-            self.set(Self::NOWHERE.0, Self::NOWHERE.1);
-        }
+    /// Whether every instruction is hooked.
+    pub(super) const fn is_everywhere(&self) -> bool {
+        self.everything
     }
 
     /// Hooks every instruction from now on.

@@ -279,6 +279,7 @@ fn files_that_are_not_there() {
 #[test]
 fn a_built_in_program_is_named_by_its_own_file() {
     let built_in = Builtin {
+        check: false,
         name: "t",
         source: PROGRAM,
         summary: "",

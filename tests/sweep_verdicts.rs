@@ -1,0 +1,269 @@
+//! Sweeps of the built-in programs: what they find, and that reductions change nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use iretrace::load::{Image, LoadOptions};
+use iretrace::machine::{Machine, MachineConfig, TimeMode};
+use iretrace::sweep::{Bound, Plan, Report, Shot, Spot, Sweep, SweepError, Tally, Verdict};
+use iretrace::trace::Symbols as _;
+
+struct Swept {
+    image: Image,
+    boundaries: usize,
+    tally: Tally,
+    report: Report,
+}
+
+fn open(program: &str) -> Image {
+    Image::open(Path::new(program), &LoadOptions::default()).expect("a built-in program")
+}
+
+fn sweep(program: &str, change: impl Fn(&mut Plan, &Image)) -> Swept {
+    let image = open(program);
+    let mut plan = Plan::default();
+    change(&mut plan, &image);
+    let make = || -> Result<Machine, SweepError> {
+        let mut machine = Machine::new(MachineConfig {
+            time: TimeMode::Frozen,
+            ..MachineConfig::default()
+        })?;
+        machine.load(&image)?;
+        Ok(machine)
+    };
+    let sweep = Sweep::new(&make, &image, &plan).expect("a window");
+    let tally = sweep.all().expect("a sweep");
+    let report = Report::new(&image, sweep.baseline(), &tally, Vec::new(), true);
+    Swept {
+        boundaries: sweep.baseline().window,
+        tally,
+        report,
+        image,
+    }
+}
+
+fn at(image: &Image, symbol: &str) -> Option<Bound> {
+    Some(Bound::Address(image.resolve(symbol).expect("a symbol")))
+}
+
+fn from_ready(plan: &mut Plan, image: &Image) {
+    plan.from = at(image, "ready");
+}
+
+impl Swept {
+    fn bad(&self) -> impl Iterator<Item = (&iretrace::sweep::Key, &iretrace::sweep::Class)> {
+        let bad = |v: Verdict| v.is_bad() || v.is_undecided();
+        self.tally
+            .classes
+            .iter()
+            .filter(move |(k, _)| bad(k.verdict))
+    }
+
+    /// The functions at whose instructions something bad was injected last.
+    fn bad_places(&self) -> BTreeMap<String, u64> {
+        let mut places = BTreeMap::new();
+        for (_, class) in self.bad() {
+            for (rip, n) in &class.places {
+                let name = self.image.name(iretrace::arch::VirtAddr(*rip));
+                let name = name.unwrap_or_default();
+                let name = name.split('+').next().unwrap_or_default().to_owned();
+                *places.entry(name).or_default() += n;
+            }
+        }
+        places
+    }
+}
+
+#[test]
+fn a_correct_handler_survives_an_nmi_at_every_boundary() {
+    let swept = sweep("@nmi-nestable", from_ready);
+    assert_eq!(swept.bad().count(), 0, "{:#?}", swept.report.classes);
+    // Every boundary is a case, and no other.
+    assert_eq!(swept.tally.cases, swept.boundaries as u64);
+    assert!(swept.boundaries > 800);
+}
+
+#[test]
+fn a_correct_handler_survives_a_second_nmi_in_its_handler() {
+    // Around the program's own NMI, and in user code.
+    for (from, to) in [("syscall_entered", None), ("user_code", Some(6)), ("nmi_entry", Some(12))] {
+        let swept = sweep("@nmi-nestable", |plan, image| {
+            plan.from = at(image, from);
+            let length = to.unwrap_or(3);
+            let first = first_arrival(image, from);
+            plan.to = Some(Bound::Icount(first + length));
+            plan.levels = vec![vec![Shot::nmi()], vec![Shot::nmi()]];
+        });
+        assert_eq!(swept.bad().count(), 0, "{from}: {:#?}", swept.report.classes);
+        assert!(swept.tally.cases > 100 * swept.boundaries as u64);
+    }
+}
+
+/// The count of instructions at the first arrival at a symbol.
+fn first_arrival(image: &Image, symbol: &str) -> u64 {
+    let mut machine = Machine::new(MachineConfig::default()).expect("a machine");
+    machine.load(image).expect("it fits");
+    let to = image.resolve(symbol).expect("a symbol");
+    machine.run(iretrace::machine::Until::Address(to));
+    machine.boundary().icount
+}
+
+/// Each mutant lacks one safeguard of the correct program, and goes wrong in one window.
+#[test]
+fn every_mutant_is_caught_in_its_window() {
+    // Program; where its window begins, in instructions after an arrival; its length; depth; what
+    // must be among the places; what nothing may be outside of.
+    let nmi = "nmi_";
+    #[rustfmt::skip]
+    let cases: [(&str, Option<(&str, u64)>, usize, &str, &[&str]); 7] = [
+        ("no-flag", None, 1, "nmi_body", &[nmi, "page_fault", "breakpoint_entry"]),
+        ("no-df-test", None, 1, "entry_syscall", &["entry_syscall", "return_by_sysret"]),
+        ("early-clear", None, 1, "nmi_leave_mark", &["nmi_leave_mark"]),
+        ("wrong-order", None, 1, "nmi_body_done", &[nmi, "page_fault", "breakpoint_entry"]),
+        ("no-cr2", None, 1, "page_fault_read", &["page_fault"]),
+        ("no-repeat-check", Some(("nmi_body_done", 4)), 2, "nmi_repeat", &["nmi_repeat"]),
+        ("user-on-ist", Some(("user_withdrawn", 3)), 2, "stack_fault_entry", &["stack_fault", "nmi_leave_iret"]),
+    ];
+    for (name, window, depth, expected, allowed) in cases {
+        let swept = sweep(&format!("@nmi-nestable-{name}"), |plan, image| {
+            from_ready(plan, image);
+            if let Some((symbol, length)) = window {
+                let first = first_arrival(image, symbol);
+                plan.from = Some(Bound::Icount(first));
+                plan.to = Some(Bound::Icount(first + length));
+            }
+            plan.levels = vec![vec![Shot::nmi()]; depth];
+            plan.patience = 20_000;
+        });
+        let places = swept.bad_places();
+        assert!(
+            places.keys().any(|p| p.starts_with(expected)),
+            "{name}: {places:?}"
+        );
+        assert!(
+            places.keys().all(|p| allowed.iter().any(|a| p.starts_with(a))),
+            "{name}: {places:?}"
+        );
+        // The shortest schedule has one option for each level.
+        for (key, class) in swept.bad() {
+            assert_eq!(class.schedule.len(), key.shots.len(), "{name}");
+        }
+    }
+}
+
+/// The undisturbed program has a fault in its NMI handler; a second NMI before it loses the frame.
+#[test]
+fn the_window_in_which_a_fault_loses_the_frame_is_found() {
+    let swept = sweep("@nested-nmi", |_, _| {});
+    let (key, class) = swept
+        .bad()
+        .find(|(k, _)| k.what == "frame-lost")
+        .expect("a lost frame");
+    assert_eq!(key.verdict, Verdict::Finding);
+    assert_eq!(class.schedule.len(), 1);
+    assert_eq!(
+        class.rip.and_then(|r| swept.image.name(iretrace::arch::VirtAddr(r))),
+        Some("touch".to_owned())
+    );
+    // Before there is an IDT, an NMI is the end.
+    let place = image_place(&swept, "_start");
+    let spot = Spot {
+        level: 1,
+        shot: "nmi".to_owned(),
+        rip: place,
+    };
+    assert_ne!(swept.tally.spots[&spot][Verdict::Shutdown as usize], 0);
+}
+
+fn image_place(swept: &Swept, symbol: &str) -> u64 {
+    swept.image.resolve(symbol).expect("a symbol").0
+}
+
+/// Everything that does not depend on which of several equal cases is run.
+fn essence(swept: &Swept) -> impl PartialEq + std::fmt::Debug {
+    let classes: Vec<_> = swept
+        .tally
+        .classes
+        .iter()
+        .map(|(k, c)| (k.clone(), c.count, c.places.clone(), c.rip))
+        .collect();
+    (swept.tally.cases, swept.tally.spots.clone(), classes)
+}
+
+#[test]
+fn reductions_change_no_verdict() {
+    let programs = [
+        "@nested-nmi",
+        "@nested-nmi-popf",
+        "@lazy-fill",
+        "@mov-ss-shadow",
+        "@mov-ss-int3",
+        "@hlt-wakes",
+        "@int3-in-nmi",
+        "@iret-faults",
+        "@user-mode",
+        "@double-fault",
+    ];
+    let mut saved = 0;
+    for program in programs {
+        let both = [true, false].map(|reduce| {
+            sweep(program, |plan, _| {
+                plan.reduce = reduce;
+                plan.patience = 5_000;
+                plan.levels = vec![vec![
+                    Shot::nmi(),
+                    "irq=0x40".parse().expect("a shot"),
+                    "PF,ec=0x0,addr=0x5000".parse().expect("a shot"),
+                ]];
+            })
+        });
+        assert_eq!(essence(&both[0]), essence(&both[1]), "{program}");
+        saved += both[1].tally.runs - both[0].tally.runs;
+    }
+    assert!(saved > 100, "{saved}");
+}
+
+#[test]
+fn reductions_change_no_verdict_at_depth_two() {
+    for (program, from) in [("@nested-nmi", "_start"), ("@nmi-nestable", "work_copy")] {
+        let both = [true, false].map(|reduce| {
+            sweep(program, |plan, image| {
+                let first = first_arrival(image, from);
+                plan.from = Some(Bound::Icount(first));
+                plan.to = Some(Bound::Icount(first + 2));
+                plan.reduce = reduce;
+                plan.levels = vec![vec![Shot::nmi()]; 2];
+            })
+        });
+        assert_eq!(essence(&both[0]), essence(&both[1]), "{program}");
+    }
+}
+
+#[test]
+fn two_threads_find_what_one_does() {
+    use std::sync::atomic::AtomicBool;
+    let image = open("@nmi-nestable-no-df-test");
+    let plan = Plan {
+        from: at(&image, "ready"),
+        ..Plan::default()
+    };
+    let make = || -> Result<Machine, SweepError> {
+        let mut machine = Machine::new(MachineConfig {
+            time: TimeMode::Frozen,
+            ..MachineConfig::default()
+        })?;
+        machine.load(&image)?;
+        Ok(machine)
+    };
+    let sweep = Sweep::new(&make, &image, &plan).expect("a window");
+    let one = sweep.all().expect("a sweep");
+    let parts: Vec<usize> = (0..sweep.parts()).collect();
+    let mut two = Tally::default();
+    sweep
+        .explore(&parts, 2, &AtomicBool::new(false), &mut |_, tally| {
+            two.merge(tally.clone());
+            Ok(())
+        })
+        .expect("a sweep");
+    assert_eq!(one, two);
+}
