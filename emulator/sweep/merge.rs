@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use super::checkpoint::{CheckpointHeader, PartRecord, Reader, read};
 use super::code::Code;
 use super::error::SweepError;
 use super::inputs::difference;
+use super::record::{CheckpointHeader, PartRecord, Reader, read};
 use super::report::Report;
 use super::tally::Tally;
 use crate::load::error::printable;

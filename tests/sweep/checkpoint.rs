@@ -184,7 +184,7 @@ fn two_sweeps_do_not_write_to_one_file() {
     assert_eq!(fs::read(&path).expect("there"), b"");
     drop(other);
     run_long(&words);
-    assert_eq!(parts(&path)[0], 0);
+    assert!(parts(&path).contains(&0));
 }
 
 #[test]
