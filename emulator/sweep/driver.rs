@@ -15,8 +15,19 @@ use crate::machine::Machine;
 /// Makes the machine of a sweep, loaded and with its schedule, at reset.
 pub type MakeMachine<'a> = dyn Fn() -> Result<Machine, SweepError> + Sync + 'a;
 
-/// Boundaries of one part.
+/// Boundaries of one part of a sweep of one level.
 pub const PART: usize = 64;
+
+/// Boundaries of one part of a sweep of so many levels. Each level makes a boundary's cases as many
+/// times more as a handler has boundaries; a part must stay small enough to be lost by a kill.
+#[must_use]
+pub const fn part_size(levels: usize) -> usize {
+    match levels {
+        0 | 1 => PART,
+        2 => 4,
+        _ => 1,
+    }
+}
 
 /// A sweep over one image.
 pub struct Sweep<'a> {
@@ -62,17 +73,24 @@ impl<'a> Sweep<'a> {
         &self.baseline
     }
 
+    /// Boundaries of each part but the last.
+    #[must_use]
+    pub const fn part_size(&self) -> usize {
+        part_size(self.plan.levels.len())
+    }
+
     /// How many parts there are.
     #[must_use]
     pub const fn parts(&self) -> usize {
-        self.baseline.window.div_ceil(PART)
+        self.baseline.window.div_ceil(self.part_size())
     }
 
     /// The boundaries of a part.
     #[must_use]
     pub fn part(&self, number: usize) -> Range<usize> {
-        let from = number * PART;
-        from..(from + PART).min(self.baseline.window)
+        let size = self.part_size();
+        let from = number.saturating_mul(size).min(self.baseline.window);
+        from..(from + size).min(self.baseline.window)
     }
 
     /// Explores `parts` (rising numbers) on `jobs` threads. `on_part` is told of each as it ends, in any order.

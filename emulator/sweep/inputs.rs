@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::driver::PART;
 use super::plan::{Bound, Plan, Shot};
 use super::report::Report;
 use crate::check::{Level, RuleId};
@@ -84,7 +83,7 @@ pub fn inputs(
             json!(plan.policy.denied_from().map(crate::check::Severity::name)),
         ),
         ("boundaries", json!(outline.boundaries)),
-        ("part-size", json!(PART)),
+        ("part-size", json!(outline.part_size)),
         (
             "window",
             json!(image_hash(listing.unwrap_or_default().as_bytes())),

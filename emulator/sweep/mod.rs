@@ -20,7 +20,7 @@ mod verdict;
 pub use baseline::{Baseline, Place};
 pub use checkpoint::Checkpoint;
 pub use code::Code;
-pub use driver::{MakeMachine, OnPart, PART, Sweep};
+pub use driver::{MakeMachine, OnPart, PART, Sweep, part_size};
 pub use error::SweepError;
 pub use inputs::inputs;
 pub use liveness::{Fate, Liveness};

@@ -5,7 +5,6 @@ use std::io::BufRead;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::driver::PART;
 use super::error::SweepError;
 use super::plan::MAX_BOUNDARIES;
 use super::report::{Line, Report};
@@ -113,7 +112,8 @@ impl CheckpointHeader {
         let o = &header.outline;
         let [k, n] = header.shard;
         if o.boundaries > MAX_BOUNDARIES as u64
-            || o.parts != o.boundaries.div_ceil(PART as u64)
+            || o.part_size == 0
+            || o.parts != o.boundaries.div_ceil(o.part_size)
             || !(1..=n).contains(&k)
         {
             return Err(bad(

@@ -26,7 +26,9 @@ pub struct Report {
     pub command: Vec<String>,
     /// Whether the whole window was explored.
     pub complete: bool,
-    /// Parts of the window, each of [`PART`] boundaries or less.
+    /// Boundaries of each part of the window but the last.
+    pub part_size: u64,
+    /// Parts of the window.
     pub parts: u64,
     /// Those that were explored.
     pub explored_parts: u64,
@@ -161,12 +163,19 @@ impl Report {
         let mut code = Code::default();
         code.add(image, tally.rips());
         let explored = if complete { 0..usize::MAX } else { 0..0 };
-        Self::outline(image, baseline, command).filled(tally, &code, &|n| explored.contains(&n))
+        Self::outline(image, baseline, command, PART)
+            .filled(tally, &code, &|n| explored.contains(&n))
     }
 
     /// What is known before the first case: the window and its code.
     #[must_use]
-    pub fn outline(image: &Image, baseline: &Baseline, command: Vec<String>) -> Self {
+    pub fn outline(
+        image: &Image,
+        baseline: &Baseline,
+        command: Vec<String>,
+        part_size: usize,
+    ) -> Self {
+        let part_size = part_size.max(1);
         let named = |at: Option<&super::Place>| at.map(|p| p.at.to_string()).unwrap_or_default();
         let window = &baseline.places[..baseline.window];
         let mut code = Code::default();
@@ -182,7 +191,8 @@ impl Report {
             image: image.name.clone(),
             command,
             complete: false,
-            parts: baseline.window.div_ceil(PART) as u64,
+            part_size: part_size as u64,
+            parts: baseline.window.div_ceil(part_size) as u64,
             explored_parts: 0,
             explored: Vec::new(),
             boundaries: baseline.window as u64,
@@ -283,9 +293,11 @@ impl Report {
                 continue;
             }
             self.explored_parts += 1;
-            let size = PART as u64;
+            let size = self.part_size;
             let first = part.saturating_mul(size).saturating_add(1);
-            let last = first.saturating_add(size - 1).min(self.boundaries);
+            let last = first
+                .saturating_add(size.saturating_sub(1))
+                .min(self.boundaries);
             match self.explored.last_mut() {
                 Some(stretch) if stretch[1].saturating_add(1) == first => stretch[1] = last,
                 _ => self.explored.push([first, last]),

@@ -84,6 +84,30 @@ fn two_kills_change_nothing() {
 }
 
 #[test]
+fn deeper_sweeps_have_smaller_parts() {
+    let folder = folder();
+    let image = source(&folder, CLEAN);
+    let words = ["sweep", word(&image), "-I", INCLUDE, "--from", "ready"];
+    let sizes = [
+        &[][..],
+        &["--then", "nmi"],
+        &["--then", "nmi", "--then", "BP"],
+    ]
+    .map(|more| {
+        let mut words = words.to_vec();
+        words.extend(more);
+        let report: Value = serde_json::from_str(&forms(&words).json).expect("JSON");
+        let number = |key: &str| report[key].as_u64().expect("a number");
+        let (size, boundaries) = (number("part_size"), number("boundaries"));
+        assert_eq!(number("parts"), boundaries.div_ceil(size));
+        assert_eq!(number("explored_parts"), number("parts"));
+        assert_eq!(report["explored"], serde_json::json!([[1, boundaries]]));
+        size
+    });
+    assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
+}
+
+#[test]
 fn a_torn_header_is_begun_again() {
     let folder = folder();
     let whole = folder.path().join("whole.jsonl");

@@ -207,7 +207,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     };
     let sweep = Sweep::new(&make, &image, &plan)?;
     let command = args.again(&config, &schedule);
-    let outline = Report::outline(&image, sweep.baseline(), command);
+    let outline = Report::outline(&image, sweep.baseline(), command, sweep.part_size());
     let shard = args.sweep.shard.unwrap_or(Shard::WHOLE);
     let wanted = (0..sweep.parts()).filter(|&n| shard.has(n)).collect();
     let mut gather = Gather::new(wanted, args.sweep.limit);
