@@ -31,6 +31,18 @@ impl Policy {
         self.denied = Some(self.denied.map_or(severity, |d| d.min(severity)));
     }
 
+    /// What was set for a rule.
+    #[must_use]
+    pub const fn level(&self, rule: RuleId) -> Option<Level> {
+        self.levels[rule as usize]
+    }
+
+    /// The severity from which on findings are denied.
+    #[must_use]
+    pub const fn denied_from(&self) -> Option<Severity> {
+        self.denied
+    }
+
     /// How bad `finding` is here. `None`: it is not shown.
     #[must_use]
     pub const fn severity(&self, finding: &Finding) -> Option<Severity> {

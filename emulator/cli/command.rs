@@ -4,13 +4,14 @@ use clap::Subcommand;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::{completions, explain, programs, run, schema, sweep, walk};
+use super::{completions, explain, merge, programs, run, schema, sweep, walk};
 
 /// One command with its arguments.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
+    Merge(merge::MergeArgs),
     Explain(explain::ExplainArgs),
     Walk(walk::WalkArgs),
     Programs(programs::ProgramsArgs),
@@ -24,6 +25,7 @@ impl Command {
         match self {
             Self::Run(args) => run::run(&args),
             Self::Sweep(args) => sweep::sweep(&args),
+            Self::Merge(args) => merge::merge(&args),
             Self::Explain(args) => explain::explain(&args),
             Self::Walk(args) => walk::walk(&args),
             Self::Programs(args) => programs::programs(&args),

@@ -1,19 +1,38 @@
-//! `iretrace schema`: the JSON Schema of traces.
+//! `iretrace schema`: the JSON Schemas of what is written.
 
+use clap::ValueEnum;
+use iretrace::sweep::REPORT_SCHEMA;
 use iretrace::trace::TRACE_SCHEMA;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
 use super::output;
 
-/// Print the JSON Schema of a line of a JSON Lines trace
+/// Print the JSON Schema of a line of a JSON Lines trace, or of a sweep's report
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  iretrace schema > trace-v1.schema.json")]
-pub struct SchemaArgs {}
+  iretrace schema > trace-v1.schema.json
+  iretrace schema sweep > sweep-v1.schema.json")]
+pub struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum, default_value_t = Of::Trace)]
+    of: Of,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Of {
+    /// A line of 'iretrace run --format jsonl'
+    Trace,
+    /// The report of 'iretrace sweep --json'
+    Sweep,
+}
 
 /// Prints it.
-pub fn schema(_: &SchemaArgs) -> Result<ExitCode, Failure> {
-    output::print(TRACE_SCHEMA)
+pub fn schema(args: &SchemaArgs) -> Result<ExitCode, Failure> {
+    output::print(match args.of {
+        Of::Trace => TRACE_SCHEMA,
+        Of::Sweep => REPORT_SCHEMA,
+    })
 }

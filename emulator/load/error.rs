@@ -2,6 +2,7 @@
 
 use super::elf_fault::ElfFault;
 use super::symbols::SymbolError;
+pub use crate::printable::is_harmful;
 
 /// Why an image cannot be loaded or started. Every message is one line.
 #[derive(Debug, thiserror::Error)]

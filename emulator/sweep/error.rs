@@ -46,6 +46,16 @@ pub enum SweepError {
     /// The image does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The file that keeps what is done cannot be written.
+    #[error(
+        "{file}: cannot be written: {error}; the parts that it has are kept: mend that, and start it again"
+    )]
+    Output {
+        /// The file.
+        file: String,
+        /// Why not.
+        error: std::io::Error,
+    },
     /// A record of an earlier part that does not belong here, or cannot be read.
     #[error("{place}: {why}")]
     Record {

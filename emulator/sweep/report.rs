@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
+use super::code::Code;
+use super::driver::PART;
 use super::tally::{Counts, Tally};
 use super::verdict::Verdict;
 use crate::arch::VirtAddr;
 use crate::load::Image;
-use crate::trace::Symbols as _;
 
 /// Version of the JSON form.
 pub const REPORT_VERSION: u32 = 1;
@@ -26,6 +26,13 @@ pub struct Report {
     pub command: Vec<String>,
     /// Whether the whole window was explored.
     pub complete: bool,
+    /// Parts of the window, each of [`PART`] boundaries or less.
+    pub parts: u64,
+    /// Those that were explored.
+    pub explored_parts: u64,
+    /// The explored boundaries of the window, by number, from 1 on: the first and the last of each
+    /// stretch.
+    pub explored: Vec<[u64; 2]>,
     /// Boundaries of the window.
     pub boundaries: u64,
     /// The window's first and last boundary, as `icount.sub`.
@@ -120,73 +127,21 @@ impl Line {
     }
 }
 
-/// The bytes of the image at a linear address.
-fn bytes_at(image: &Image, at: u64) -> Vec<u8> {
-    image
-        .segments
-        .iter()
-        .find(|s| s.contains(VirtAddr(at)))
-        .map(|s| {
-            let from = at.wrapping_sub(s.vaddr.0) as usize;
-            let from = from.min(s.data.len());
-            s.data[from..s.data.len().min(from + 15)].to_vec()
-        })
-        .unwrap_or_default()
-}
-
-fn place(image: &Image, at: u64) -> String {
-    image
-        .name(VirtAddr(at))
-        .unwrap_or_else(|| VirtAddr(at).to_string())
-}
-
-fn line(image: &Image, rip: u64) -> Line {
-    let bytes = bytes_at(image, rip);
-    let insn = Decoder::with_ip(64, &bytes, rip, DecoderOptions::NONE).decode();
-    let mut text = String::new();
-    let mut formatter = GasFormatter::new();
-    if insn.is_invalid() {
-        text.push_str("(not in the image)");
-    } else {
-        formatter.format(&insn, &mut text);
-    }
-    let len = insn.len().min(bytes.len());
-    let label = match image.symbols.name(VirtAddr(rip)) {
-        Some((name, 0)) => Some(name.to_owned()),
-        _ => None,
-    };
-    Line {
-        rip: VirtAddr(rip),
-        label,
-        place: place(image, rip),
-        bytes: bytes[..len].iter().map(|b| format!("{b:02x}")).collect(),
-        text,
-        counts: Vec::new(),
-    }
-}
-
-/// The length of the instruction at `rip`.
-fn length(image: &Image, rip: u64) -> u64 {
-    let bytes = bytes_at(image, rip);
-    let insn = Decoder::with_ip(64, &bytes, rip, DecoderOptions::NONE).decode();
-    insn.len().max(1) as u64
-}
-
 /// Instructions that follow one another in memory become ranges.
-fn ranges(image: &Image, places: &BTreeMap<u64, u64>) -> Vec<RangeReport> {
+fn ranges(code: &Code, places: &BTreeMap<u64, u64>) -> Vec<RangeReport> {
     let mut out: Vec<(u64, u64, u64, u64)> = Vec::new();
     for (&rip, &count) in places {
         match out.last_mut() {
-            Some((_, last, n, sum)) if last.wrapping_add(length(image, *last)) == rip => {
-                (*last, *n, *sum) = (rip, *n + 1, *sum + count);
+            Some((_, last, n, sum)) if last.wrapping_add(code.length(*last)) == rip => {
+                (*last, *n, *sum) = (rip, *n + 1, sum.saturating_add(count));
             }
             _ => out.push((rip, rip, 1, count)),
         }
     }
     out.into_iter()
         .map(|(from, to, instructions, count)| RangeReport {
-            from: place(image, from),
-            to: place(image, to),
+            from: code.place(from),
+            to: code.place(to),
             instructions,
             count,
         })
@@ -203,6 +158,53 @@ impl Report {
         command: Vec<String>,
         complete: bool,
     ) -> Self {
+        let mut code = Code::default();
+        code.add(image, tally.rips());
+        let explored = if complete { 0..usize::MAX } else { 0..0 };
+        Self::outline(image, baseline, command).filled(tally, &code, &|n| explored.contains(&n))
+    }
+
+    /// What is known before the first case: the window and its code.
+    #[must_use]
+    pub fn outline(image: &Image, baseline: &Baseline, command: Vec<String>) -> Self {
+        let named = |at: Option<&super::Place>| at.map(|p| p.at.to_string()).unwrap_or_default();
+        let window = &baseline.places[..baseline.window];
+        let mut code = Code::default();
+        let findings = baseline.findings.iter();
+        code.add(image, findings.clone().map(|f| f.1));
+        let undisturbed_findings = findings
+            .map(|(rule, rip)| (rule.name().to_owned(), code.place(*rip)))
+            .collect();
+        let mut code = Code::default();
+        code.add(image, window.iter().map(|p| p.rip));
+        Self {
+            version: REPORT_VERSION,
+            image: image.name.clone(),
+            command,
+            complete: false,
+            parts: baseline.window.div_ceil(PART) as u64,
+            explored_parts: 0,
+            explored: Vec::new(),
+            boundaries: baseline.window as u64,
+            window: [named(window.first()), named(window.last())],
+            undisturbed: baseline.stop.to_string(),
+            undisturbed_findings,
+            cases: 0,
+            runs: 0,
+            insns: 0,
+            verdicts: BTreeMap::new(),
+            classes: Vec::new(),
+            listing: code.lines().cloned().collect(),
+            columns: Vec::new(),
+        }
+    }
+
+    /// This outline, filled with the sum of the cases of the parts that were `explored`. `code`
+    /// has what [`Tally::rips`] says, beside the window's code.
+    #[must_use]
+    pub fn filled(&self, tally: &Tally, code: &Code, explored: &dyn Fn(usize) -> bool) -> Self {
+        let mut code = code.clone();
+        code.extend(self.listing.iter().cloned());
         let mut columns: Vec<Column> = Vec::new();
         for spot in tally.spots.keys() {
             let column = Column {
@@ -215,10 +217,11 @@ impl Report {
         }
         columns.sort();
         let mut rips: BTreeSet<u64> = tally.spots.keys().map(|s| s.rip).collect();
-        rips.extend(baseline.places[..baseline.window].iter().map(|p| p.rip));
-        let mut lines: BTreeMap<u64, Line> = rips
-            .into_iter()
-            .map(|rip| (rip, line(image, rip)))
+        rips.extend(self.listing.iter().map(|l| l.rip.0));
+        let mut lines: BTreeMap<u64, Line> = code
+            .lines()
+            .filter(|l| rips.contains(&l.rip.0))
+            .map(|l| (l.rip.0, l.clone()))
             .collect();
         for line in lines.values_mut() {
             line.counts = vec![Counts::default(); columns.len()];
@@ -239,8 +242,8 @@ impl Report {
                 what: key.what.clone(),
                 shots: key.shots.clone(),
                 count: class.count,
-                ranges: ranges(image, &class.places),
-                place: class.rip.map(|rip| place(image, rip)),
+                ranges: ranges(&code, &class.places),
+                place: class.rip.map(|rip| code.place(rip)),
                 schedule: class.schedule.clone(),
             })
             .collect();
@@ -253,21 +256,7 @@ impl Report {
             ))
         });
         let sums = tally.counts();
-        let named = |at: Option<&super::Place>| at.map(|p| p.at.to_string()).unwrap_or_default();
-        let window = &baseline.places[..baseline.window];
-        Self {
-            version: REPORT_VERSION,
-            image: image.name.clone(),
-            command,
-            complete,
-            boundaries: baseline.window as u64,
-            window: [named(window.first()), named(window.last())],
-            undisturbed: baseline.stop.to_string(),
-            undisturbed_findings: baseline
-                .findings
-                .iter()
-                .map(|(rule, rip)| (rule.name().to_owned(), place(image, *rip)))
-                .collect(),
+        let mut report = Self {
             cases: tally.cases,
             runs: tally.runs,
             insns: tally.insns,
@@ -279,7 +268,30 @@ impl Report {
             classes,
             listing: lines.into_values().collect(),
             columns,
+            ..self.clone()
+        };
+        report.cover(explored);
+        report
+    }
+
+    /// Notes which parts were explored.
+    fn cover(&mut self, explored: &dyn Fn(usize) -> bool) {
+        self.explored.clear();
+        self.explored_parts = 0;
+        for part in 0..self.parts {
+            if !usize::try_from(part).is_ok_and(explored) {
+                continue;
+            }
+            self.explored_parts += 1;
+            let size = PART as u64;
+            let first = part.saturating_mul(size).saturating_add(1);
+            let last = first.saturating_add(size - 1).min(self.boundaries);
+            match self.explored.last_mut() {
+                Some(stretch) if stretch[1].saturating_add(1) == first => stretch[1] = last,
+                _ => self.explored.push([first, last]),
+            }
         }
+        self.complete = self.explored_parts == self.parts;
     }
 
     /// Whether something is bad.

@@ -117,9 +117,10 @@ impl Tally {
                 self.classes.insert(key, class);
             }
             Some(known) => {
-                known.count += class.count;
+                known.count = known.count.saturating_add(class.count);
                 for (rip, n) in class.places {
-                    *known.places.entry(rip).or_default() += n;
+                    let sum = known.places.entry(rip).or_default();
+                    *sum = sum.saturating_add(n);
                 }
                 if class.order < known.order {
                     known.schedule = class.schedule;
@@ -132,13 +133,13 @@ impl Tally {
 
     /// Adds all of another.
     pub fn merge(&mut self, other: Self) {
-        self.cases += other.cases;
-        self.runs += other.runs;
-        self.insns += other.insns;
+        self.cases = self.cases.saturating_add(other.cases);
+        self.runs = self.runs.saturating_add(other.runs);
+        self.insns = self.insns.saturating_add(other.insns);
         for (spot, counts) in other.spots {
             let known = self.spots.entry(spot).or_default();
             for (n, count) in known.iter_mut().zip(counts) {
-                *n += count;
+                *n = n.saturating_add(count);
             }
         }
         for (key, class) in other.classes {
@@ -146,12 +147,20 @@ impl Tally {
         }
     }
 
+    /// The addresses of all instructions that it names; some come again.
+    pub fn rips(&self) -> impl Iterator<Item = u64> {
+        let places = self.classes.values().flat_map(|c| c.places.keys().copied());
+        let wrong = self.classes.values().filter_map(|c| c.rip);
+        self.spots.keys().map(|s| s.rip).chain(places).chain(wrong)
+    }
+
     /// Cases by verdict.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for (key, class) in &self.classes {
-            sum[key.verdict as usize] += class.count;
+            let n = &mut sum[key.verdict as usize];
+            *n = n.saturating_add(class.count);
         }
         sum
     }

@@ -7,7 +7,15 @@ fn help_has_examples_and_exit_codes() {
     iretrace(["--help"])
         .ends_with(0)
         .shows(&["Usage", "Examples:", "Exit codes", " 96 ", "110"]);
-    for command in ["run", "walk", "programs", "schema", "completions"] {
+    for command in [
+        "run",
+        "sweep",
+        "merge",
+        "walk",
+        "programs",
+        "schema",
+        "completions",
+    ] {
         let o = iretrace([command, "--help"]);
         o.ends_with(0)
             .shows(&["Usage", "Examples:", "Exit codes", "102  triple fault"]);

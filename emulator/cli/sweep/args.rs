@@ -1,24 +1,29 @@
 //! The options of `iretrace sweep`, and what it does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use iretrace::check::{Level, RuleId};
 use iretrace::load::Image;
-use iretrace::machine::{Machine, TimeMode};
-use iretrace::sweep::{Bound, Plan, Report, Shot, Sweep, SweepError, Tally};
+use iretrace::machine::{Machine, MachineConfig, TimeMode};
+use iretrace::schedule::Injection;
+use iretrace::sweep::{
+    Bound, Checkpoint, CheckpointHeader, Code, Plan, Report, Shot, Sweep, SweepError, inputs,
+};
 
 use super::super::check_args::CheckArgs;
 use super::super::exit_code::ExitCode;
 use super::super::failure::Failure;
-use super::super::image_args::ImageArgs;
+use super::super::image_args::{ImageArgs, describe};
 use super::super::machine_args::{self, MachineArgs};
-use super::super::output::{self, Color};
 use super::super::schedule_args::{self, ScheduleArgs};
 use super::super::until::UntilArg;
 use super::super::{interrupt, number, talk};
-use super::text;
+use super::gather::Gather;
+use super::progress::Progress;
+use super::report_args::{ReportArgs, exit_code};
+use super::shard::Shard;
 
 /// Inject an event at every boundary of a run, and say what each one does
 #[derive(Debug, clap::Args)]
@@ -29,10 +34,14 @@ Examples:
   iretrace sweep kernel.elf --inject nmi --inject 'PF,ec=0x2,addr=0x1000'
   iretrace sweep kernel.elf --then nmi                  a second NMI at every boundary of the handler
   iretrace sweep kernel.elf --then 'PF,addr=0x1000+nmi' a page fault there, and an NMI that waits
-  iretrace sweep kernel.elf --json report.json
+  iretrace sweep kernel.elf --json report.json --html report.html
+  iretrace sweep kernel.elf --checkpoint done.jsonl     goes on there if it was killed
+  parallel iretrace sweep @x --shard {}/4 --checkpoint part{}.jsonl ::: 1 2 3 4 &&
+    iretrace merge part*.jsonl
 
 An event is nmi, mce, irq=VECTOR, or an exception with its error code and address; '+' joins events
-that are raised together. Each --then is one level deeper.")]
+that are raised together. Each --then is one level deeper. A shard reports nothing, and ends with 0
+whatever it finds: 'iretrace merge' has the report and the exit code.")]
 pub struct SweepArgs {
     #[command(flatten)]
     image: ImageArgs,
@@ -44,6 +53,8 @@ pub struct SweepArgs {
     schedule: ScheduleArgs,
     #[command(flatten)]
     checks: CheckArgs,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 /// What is injected, and where.
@@ -87,17 +98,22 @@ pub struct WindowArgs {
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// Write the report to this file, as JSON
+    /// End after so many cases: with the part of the window that reaches it
+    #[arg(long, value_name = "N", value_parser = number::count)]
+    limit: Option<u64>,
+
+    /// Keep what is done in this file, and go on from it if it is there
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    checkpoint: Option<PathBuf>,
 
-    /// Show every instruction of the listing, not those alone at which something is bad
-    #[arg(long)]
-    listing: bool,
-
-    /// Colours
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
-    color: Color,
+    /// Do the Kth of N shares of the window, into the file of --checkpoint
+    #[arg(
+        long,
+        value_name = "K/N",
+        requires = "checkpoint",
+        conflicts_with_all = ["json", "html", "listing", "limit"]
+    )]
+    shard: Option<Shard>,
 }
 
 /// The events of one level.
@@ -190,47 +206,107 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
         Ok(machine)
     };
     let sweep = Sweep::new(&make, &image, &plan)?;
-    let parts: Vec<usize> = (0..sweep.parts()).collect();
-    let jobs = args
-        .sweep
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-    let stop = Arc::new(AtomicBool::new(false));
-    interrupt::watch(Arc::clone(&stop));
-    let mut sum = Tally::default();
-    let mut done = 0;
-    sweep.explore(&parts, jobs, &stop, &mut |_, tally| {
-        sum.merge(tally.clone());
-        done += 1;
-        Ok(())
-    })?;
-    let mut again = vec!["iretrace".to_owned(), "run".to_owned()];
-    again.push(args.image.image.to_string_lossy().into_owned());
-    for (name, value) in machine_args::words(&config, false) {
-        again.extend([name.to_owned(), value]);
+    let command = args.again(&config, &schedule);
+    let outline = Report::outline(&image, sweep.baseline(), command);
+    let shard = args.sweep.shard.unwrap_or(Shard::WHOLE);
+    let wanted = (0..sweep.parts()).filter(|&n| shard.has(n)).collect();
+    let mut gather = Gather::new(wanted, args.sweep.limit);
+    let mut checkpoint = match &args.sweep.checkpoint {
+        None => None,
+        Some(path) => {
+            let inputs = inputs(&describe(&image), &config, &schedule, &plan, &outline);
+            let header = CheckpointHeader::new([shard.k, shard.n], inputs, outline.clone());
+            let mut on_part = |part, tally| gather.add(part, tally);
+            Some(Checkpoint::open(path, &header, &mut on_part)?)
+        }
+    };
+    let inputs = [Some(&args.image.image), args.sweep.checkpoint.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    let files = args.report.open(&inputs)?;
+    let interrupted = args.explore(&sweep, &image, &mut gather, checkpoint.as_mut())?;
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.finish()?;
     }
-    for injection in &schedule {
-        again.extend([injection.option().to_owned(), injection.argument()]);
+    let interrupted = interrupted.then_some(ExitCode::Interrupted);
+    if args.sweep.shard.is_some() {
+        let left = gather.missing().len();
+        let cases = number::grouped(gather.sum().cases);
+        talk::summary(&match left {
+            0 => format!("shard {}/{}: done, {cases} cases", shard.k, shard.n),
+            n => format!("shard {}/{}: {n} parts are left", shard.k, shard.n),
+        });
+        return Ok(interrupted.unwrap_or(ExitCode::Success));
     }
-    let complete = done == parts.len();
-    let report = Report::new(&image, sweep.baseline(), &sum, again, complete);
-    if let Some(path) = &args.sweep.json {
-        use std::io::Write as _;
-        let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
-        let mut file = output::create(path, &args.image.image)?;
-        file.write_all(text.as_bytes())
-            .map_err(|e| Failure::output_file(path, &e))?;
+    let mut code = Code::default();
+    code.add(&image, gather.sum().rips());
+    let report = outline.filled(gather.sum(), &code, &|part| gather.counts(part));
+    files.show(&report)?;
+    let code = exit_code(&report);
+    Ok(interrupted.map_or(code, |i| i.min(code)))
+}
+
+impl SweepArgs {
+    /// The command of the undisturbed run.
+    fn again(&self, config: &MachineConfig, schedule: &[Injection]) -> Vec<String> {
+        let mut words = vec!["iretrace".to_owned(), "run".to_owned()];
+        words.push(self.image.image.to_string_lossy().into_owned());
+        for (name, value) in machine_args::words(config, false) {
+            words.extend([name.to_owned(), value]);
+        }
+        if self.image.flat {
+            words.push("--flat".to_owned());
+        }
+        if let Some(base) = self.image.base {
+            words.extend(["--base".to_owned(), format!("{base:#x}")]);
+        }
+        for folder in &self.image.include {
+            let folder = folder.to_string_lossy().into_owned();
+            words.extend(["--include".to_owned(), folder]);
+        }
+        words.extend(self.checks.words());
+        for injection in schedule {
+            words.extend([injection.option().to_owned(), injection.argument()]);
+        }
+        words
     }
-    let color = args.sweep.color.wanted(false);
-    output::print(&text::render(&report, args.sweep.listing, color))?;
-    let interrupted = stop
-        .load(Ordering::Relaxed)
-        .then_some(ExitCode::Interrupted);
-    let bad = report.is_bad().then_some(ExitCode::Findings);
-    let undecided = report.is_undecided().then_some(ExitCode::Limit);
-    Ok([interrupted, undecided, bad]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(ExitCode::Success))
+
+    /// Explores what is missing; whether it was interrupted.
+    fn explore(
+        &self,
+        sweep: &Sweep<'_>,
+        image: &Image,
+        gather: &mut Gather,
+        mut checkpoint: Option<&mut Checkpoint>,
+    ) -> Result<bool, Failure> {
+        let parts = gather.missing();
+        if gather.is_full() || parts.is_empty() {
+            return Ok(false);
+        }
+        let jobs = self.sweep.jobs.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        interrupt::watch(Arc::clone(&stop));
+        let size = |part: usize| sweep.part(part).len() as u64;
+        let left: u64 = parts.iter().map(|&n| size(n)).sum();
+        let shard = self.sweep.shard.unwrap_or(Shard::WHOLE);
+        let total = (0..sweep.parts()).filter(|&n| shard.has(n)).map(size).sum();
+        let mut progress = Progress::new(total, total - left);
+        progress.add(0, 0);
+        let mut full = false;
+        sweep.explore(&parts, jobs, &stop, &mut |part, tally| {
+            if let Some(checkpoint) = &mut checkpoint {
+                checkpoint.add(part, tally, image)?;
+            }
+            progress.add(size(part), tally.cases);
+            gather.add(part, tally.clone());
+            if gather.is_full() {
+                full = true;
+                stop.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        drop(progress);
+        Ok(!full && stop.load(Ordering::Relaxed))
+    }
 }

@@ -49,21 +49,58 @@ pub fn render(report: &Report, all: bool, color: bool) -> String {
         .collect();
     let _ = writeln!(
         out,
-        "{} cases, {} of them run: {}{}",
+        "{} cases, {} of them run: {}",
         grouped(report.cases),
         grouped(report.runs),
-        sums.join(", "),
-        if report.complete {
-            ""
+        if sums.is_empty() {
+            "none".to_owned()
         } else {
-            "; the sweep was interrupted, these are a part"
+            sums.join(", ")
         },
     );
+    if let Some(partial) = partial(report) {
+        let _ = writeln!(out, "{partial}");
+    }
     listing(report, all, &paint, &mut out);
     for class in &report.classes {
         describe(report, class, &paint, &mut out);
     }
     out
+}
+
+/// Stretches that are named.
+const STRETCHES: usize = 4;
+
+/// What is said of a sweep that is not complete: how much of the window it covers, and where.
+pub fn partial(report: &Report) -> Option<String> {
+    if report.complete {
+        return None;
+    }
+    let mut text = format!(
+        "not complete: {} of {} parts were explored",
+        grouped(report.explored_parts),
+        grouped(report.parts),
+    );
+    let stretches = report.explored.iter();
+    for (n, [first, last]) in stretches.take(STRETCHES).enumerate() {
+        let (first, last) = (grouped(*first), grouped(*last));
+        let what = if n == 0 { ": boundaries " } else { ", " };
+        let _ = write!(text, "{what}{first} to {last}");
+    }
+    match report.explored.len() {
+        0 => {}
+        n if n > STRETCHES => {
+            let _ = write!(
+                text,
+                " and {} more stretches",
+                grouped((n - STRETCHES) as u64)
+            );
+        }
+        _ => {
+            let _ = write!(text, " of {}", grouped(report.boundaries));
+        }
+    }
+    Some(text)
 }
 
 /// The code, with a mark an instruction for every kind of injection.

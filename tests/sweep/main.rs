@@ -1,0 +1,10 @@
+//! Sweeps from the command line: kept and gone on with, divided and merged, shown and written.
+
+mod checkpoint;
+mod html;
+mod options;
+mod programs;
+mod schema;
+mod shards;
+#[path = "../cli/support.rs"]
+mod support;
