@@ -34,8 +34,8 @@ use crate::trace::{Boundary, Event, EventClass, EventKind};
 /// All rules, and what they have found: part of a machine's state.
 ///
 /// Events are shown at the boundary after them. Between boundaries nothing is looked at, unless a
-/// rule says that it must be: [`wants_step`](Self::wants_step), [`pages`](Self::pages),
-/// [`stop_at`](Self::stop_at).
+/// rule says that it must be: `wants_step`, `pages`,
+/// `stop_at`.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Checks {
     config: Arc<CheckConfig>,

@@ -78,7 +78,7 @@ impl Frame {
     }
 }
 
-/// The last deliveries: the newest [`MAX_OPEN`] that are unresumed, and some that were resumed.
+/// The last deliveries: the newest `MAX_OPEN` that are unresumed, and some that were resumed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Frames {
     open: VecDeque<Frame>,

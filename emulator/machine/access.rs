@@ -99,9 +99,9 @@ impl Machine {
 
     /// One instruction (or REP iteration) with data breakpoints, or what a check watches, in reach.
     fn watched_access(&mut self, hits: u64) -> Option<StopReason> {
-        self.world.engine.set_denied_pages(Vec::new());
-        self.state.armed = None;
         let stop = self.step_forced();
+        // What the step could touch is denied again.
+        self.world.engine.flush_tlb();
         if stop.is_none() {
             self.cpu.pending_db |= hits;
         }

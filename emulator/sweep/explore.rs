@@ -143,7 +143,7 @@ impl<'a> Explorer<'a> {
                 } else {
                     number
                 };
-                self.from_here(shot, number, lands, first);
+                self.case_at(shot, number, lands, first);
             }
         }
         Ok(Some(std::mem::take(&mut self.tally)))
@@ -161,7 +161,7 @@ impl<'a> Explorer<'a> {
 
     /// Raises `shot` at the boundary `number`, where the machine is; the event is taken at `lands`. The
     /// case stands for all boundaries from `first` on.
-    fn from_here(&mut self, shot: &Shot, number: usize, lands: Option<usize>, first: usize) {
+    fn case_at(&mut self, shot: &Shot, number: usize, lands: Option<usize>, first: usize) {
         let places = &self.baseline.places;
         let chain = Chain::default().with(shot, places[number].at);
         let rips: Vec<u64> = places[first..=number].iter().map(|p| p.rip).collect();

@@ -76,7 +76,8 @@ impl Fork {
                 break;
             }
             here = next;
-            if !known.contains_key(&next) {
+            let reached = known.contains_key(&next);
+            if !reached {
                 moved = true;
                 while machine.boundary() != baseline.places[next].at {
                     if machine.advance(Until::Boundary) != StopReason::Until {
@@ -93,7 +94,8 @@ impl Fork {
             }
         }
         if baseline.stop != StopReason::Until {
-            if !known.contains_key(&END) {
+            let reached = known.contains_key(&END);
+            if !reached {
                 moved = true;
                 if machine.advance(Until::Never) == baseline.stop {
                     known.insert(END, Rc::new(machine.moment(&self.mark)));

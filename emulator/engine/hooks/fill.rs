@@ -31,7 +31,9 @@ impl HookState {
         {
             return Some((scratch, Prot::READ | Prot::WRITE));
         }
-        if kind != AccessKind::Fetch && self.denied.contains(&page) {
+        // (A forced step has been looked at; the caller flushes the TLB after it.)
+        let denied = !self.force && self.denied.contains(&page);
+        if kind != AccessKind::Fetch && denied {
             self.halt = Some(refused);
             return None;
         }
@@ -69,7 +71,7 @@ impl HookState {
                     return None;
                 }
                 self.new_code |= self.code.add(frame);
-                if self.denied.contains(&page) {
+                if denied {
                     return Some((frame, Prot::EXEC));
                 }
                 perms |= Prot::EXEC;

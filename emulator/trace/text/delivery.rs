@@ -145,7 +145,7 @@ pub(super) fn overwritten(page: &mut Page<'_, '_>, frame: DeliveryId, by: Delive
         .id(frame)
         .s("'s return frame:");
     page.detail().tone(Tone::Alarm);
-    page.id(frame).s(" can no longer return");
+    page.id(frame).s(" can return by a copy of it alone");
 }
 
 /// An IRET: whose frame it popped, who resumes, and where.
