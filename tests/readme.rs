@@ -39,6 +39,21 @@ fn the_findings_are_the_golden_ones() {
 }
 
 #[test]
+fn the_sweep_says_what_is_shown() {
+    let shown = block("$ iretrace sweep @nmi-nestable-no-df-test");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_iretrace"))
+        .args(["sweep", "@nmi-nestable-no-df-test", "--from", "ready"])
+        .output()
+        .expect("the program runs");
+    assert_eq!(run.status.code(), Some(100));
+    let out = String::from_utf8(run.stdout).expect("UTF-8");
+    // What is the same, or differs where nobody minds, follows.
+    let (bad, rest) = out.split_once("\n\nsame-except").expect("both kinds");
+    assert_eq!(shown, bad.lines().collect::<Vec<_>>());
+    assert!(!rest.contains("again:"), "{rest}");
+}
+
+#[test]
 fn the_commands_under_use_parse() {
     let use_it = block("## Use");
     let commands: Vec<&str> = use_it

@@ -293,12 +293,15 @@ impl SweepArgs {
         let total = (0..sweep.parts()).filter(|&n| shard.has(n)).map(size).sum();
         let mut progress = Progress::new(total, total - left);
         progress.add(0, 0);
-        let mut full = false;
+        let (mut full, mut cases, mut runs) = (false, 0, 0);
+        let begin = std::time::Instant::now();
         sweep.explore(&parts, jobs, &stop, &mut |part, tally| {
             if let Some(checkpoint) = &mut checkpoint {
                 checkpoint.add(part, tally, image)?;
             }
             progress.add(size(part), tally.cases);
+            cases += tally.cases;
+            runs += tally.runs;
             gather.add(part, tally.clone());
             if gather.is_full() {
                 full = true;
@@ -307,6 +310,14 @@ impl SweepArgs {
             Ok(())
         })?;
         drop(progress);
+        let seconds = begin.elapsed().as_secs_f64().max(1e-6);
+        let rate = |n: u64| number::grouped((n as f64 / seconds) as u64);
+        talk::summary(&format!(
+            "{} cases in {seconds:.2} s on {jobs} threads: {} a second, {} of them run",
+            number::grouped(cases),
+            rate(cases),
+            rate(runs),
+        ));
         Ok(!full && stop.load(Ordering::Relaxed))
     }
 }

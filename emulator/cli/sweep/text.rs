@@ -62,8 +62,16 @@ pub fn render(report: &Report, all: bool, color: bool) -> String {
         let _ = writeln!(out, "{partial}");
     }
     listing(report, all, &paint, &mut out);
-    for class in &report.classes {
+    let bad = |c: &&ClassReport| c.verdict.is_bad() || c.verdict.is_undecided();
+    for class in report.classes.iter().filter(bad) {
         describe(report, class, &paint, &mut out);
+    }
+    // One line for each of the rest: what differs, and that nobody minds.
+    for (n, class) in report.classes.iter().filter(|c| !bad(c)).enumerate() {
+        if n == 0 {
+            out.push('\n');
+        }
+        head(class, &paint, &mut out);
     }
     out
 }
@@ -157,24 +165,26 @@ fn listing(report: &Report, all: bool, paint: &dyn Fn(Verdict, &str) -> String, 
     let _ = writeln!(out, "  ({})", legend.join("  "));
 }
 
-fn describe(
-    report: &Report,
-    class: &ClassReport,
-    paint: &dyn Fn(Verdict, &str) -> String,
-    out: &mut String,
-) {
+fn head(class: &ClassReport, paint: &dyn Fn(Verdict, &str) -> String, out: &mut String) {
     let _ = writeln!(
         out,
-        "\n{}{}{}: {} x {}",
+        "{}{}{}: {} x {}",
         paint(class.verdict, class.verdict.name()),
         if class.what.is_empty() { "" } else { ": " },
         class.what,
         grouped(class.count),
         class.shots.join(", then "),
     );
-    if !class.verdict.is_bad() && !class.verdict.is_undecided() {
-        return;
-    }
+}
+
+fn describe(
+    report: &Report,
+    class: &ClassReport,
+    paint: &dyn Fn(Verdict, &str) -> String,
+    out: &mut String,
+) {
+    out.push('\n');
+    head(class, paint, out);
     for range in &class.ranges {
         let s = if range.instructions == 1 { "" } else { "s" };
         let to = if range.from == range.to {
