@@ -90,6 +90,10 @@ pub struct WindowArgs {
     #[arg(long, value_name = "SYMBOL[,BYTES]")]
     ignore: Vec<String>,
 
+    /// Say how long it took, on standard error
+    #[arg(long)]
+    stats: bool,
+
     /// Run every case, also those of which the result is known
     #[arg(long)]
     no_reduce: bool,
@@ -312,12 +316,14 @@ impl SweepArgs {
         drop(progress);
         let seconds = begin.elapsed().as_secs_f64().max(1e-6);
         let rate = |n: u64| number::grouped((n as f64 / seconds) as u64);
-        talk::summary(&format!(
-            "{} cases in {seconds:.2} s on {jobs} threads: {} a second, {} of them run",
-            number::grouped(cases),
-            rate(cases),
-            rate(runs),
-        ));
+        if self.sweep.stats {
+            talk::summary(&format!(
+                "{} cases in {seconds:.2} s on {jobs} threads: {} a second, {} of them run",
+                number::grouped(cases),
+                rate(cases),
+                rate(runs),
+            ));
+        }
         Ok(!full && stop.load(Ordering::Relaxed))
     }
 }
