@@ -229,7 +229,10 @@ impl<'a> Explorer<'a> {
         };
         let end = self.machine.boundary().icount;
         self.tally.insns += end.saturating_sub(begin);
-        outcome
+        match &self.plan.oracle {
+            Some(oracle) => oracle.ask(&mut self.machine, outcome),
+            None => outcome,
+        }
     }
 
     /// Raises the shots of the next level at every boundary of what the event that was just delivered

@@ -203,7 +203,7 @@ impl Judge<'_> {
         }
         machine.show_checks();
         let mut end = None;
-        if !seen.used.is_empty() || seen.ignored {
+        if !seen.used.is_empty() || seen.ignored || !self.plan.reduce {
             // What follows is another run than the undisturbed one.
             let rest = self.baseline.end.icount.saturating_add(self.plan.patience);
             machine.set_max_insns(machine.boundary().icount.saturating_add(rest));
@@ -229,6 +229,14 @@ impl Judge<'_> {
             stop => format!("; it ends otherwise: {}", stop.name()),
         };
         match &stop {
+            // Not reduced, and not followed to an end.
+            _ if used.is_empty() && fork.end.is_none() => {
+                if left.is_empty() {
+                    Outcome::new(Verdict::Same, "")
+                } else {
+                    Outcome::new(Verdict::SameExcept, listed(left))
+                }
+            }
             StopReason::TripleFault => {
                 Outcome::new(Verdict::Shutdown, format!("after {}", listed(used)))
             }
@@ -239,7 +247,10 @@ impl Judge<'_> {
                 let d = machine.differences_from(moment, &fork.mark);
                 let last = self.weigh(machine, &d, END);
                 if last.used.is_empty() {
-                    // It used what differed, and came to the same end.
+                    if used.is_empty() && last.left.is_empty() {
+                        return Outcome::new(Verdict::Same, "");
+                    }
+                    // Perhaps it used what differed, and came to the same end.
                     let mut what = listed(last.left);
                     if !used.is_empty() {
                         let semicolon = if what.is_empty() { "" } else { "; " };
@@ -294,6 +305,8 @@ impl Judge<'_> {
             let ignored = |i: &Range<u64>| i.start <= range.start && range.end <= i.end;
             let list = match fate {
                 Fate::Overwritten => continue,
+                // A walk of its own may set them later, or not: nobody sees that.
+                Fate::Untouched if *how == MemoryDifference::AccessedDirty => continue,
                 Fate::Untouched => &mut seen.left,
                 Fate::Read if self.plan.ignore.iter().any(ignored) => {
                     seen.ignored = true;

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::error::SweepError;
+use super::verdict::Outcome;
 use crate::arch::VirtAddr;
 use crate::check::{CheckConfig, Policy};
+use crate::machine::Machine;
 use crate::schedule::{Injection, Stimulus, StimulusKind, Trigger};
 use crate::trace::Boundary;
 
@@ -136,6 +139,35 @@ pub struct Plan {
     pub checks: CheckConfig,
     /// Which findings are bad.
     pub policy: Policy,
+    /// Who has the last word on each case.
+    pub oracle: Option<Oracle>,
+}
+
+/// What [`Oracle`] holds.
+type Judgement = dyn Fn(&mut Machine, &Outcome) -> Option<Outcome> + Send + Sync;
+
+/// A user's own judge: it sees the machine where a case was decided (at the interrupted context, or
+/// at the end of the run) and the verdict, and may give another one.
+#[derive(Clone)]
+pub struct Oracle(Arc<Judgement>);
+
+impl Oracle {
+    /// From a function, which must be one: the same answer for the same machine.
+    pub fn new(
+        judge: impl Fn(&mut Machine, &Outcome) -> Option<Outcome> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(judge))
+    }
+
+    pub(super) fn ask(&self, machine: &mut Machine, outcome: Outcome) -> Outcome {
+        (self.0)(machine, &outcome).unwrap_or(outcome)
+    }
+}
+
+impl fmt::Debug for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Oracle")
+    }
 }
 
 /// Boundaries that a window may have.
@@ -152,6 +184,7 @@ impl Default for Plan {
             reduce: true,
             ignore: Vec::new(),
             checks: CheckConfig::default(),
+            oracle: None,
             policy: {
                 let mut policy = Policy::default();
                 policy.deny_from(crate::check::Severity::Error);

@@ -70,6 +70,10 @@ pub struct WindowArgs {
     #[arg(long, value_name = "EVENT[;EVENT]", value_parser = shots)]
     then: Vec<Shots>,
 
+    /// So many levels: the deepest one that is given is repeated
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    depth: u8,
+
     /// Begin here: a symbol, an address, or icount=N [default: reset]
     #[arg(long, value_name = "SYMBOL|ADDRESS|icount=N", value_parser = UntilArg::parse)]
     from: Option<UntilArg>,
@@ -167,6 +171,11 @@ impl SweepArgs {
         };
         let mut levels = vec![first];
         levels.extend(w.then.iter().map(|s| s.0.clone()));
+        while levels.len() < usize::from(w.depth)
+            && let Some(last) = levels.last().cloned()
+        {
+            levels.push(last);
+        }
         let mut policy = self.checks.policy().clone();
         policy.deny_from(iretrace::check::Severity::Error);
         // What only the undisturbed run can show.
@@ -187,6 +196,7 @@ impl SweepArgs {
                 .collect::<Result<_, _>>()?,
             checks: self.checks.config(image)?.unwrap_or_default(),
             policy,
+            oracle: None,
         })
     }
 }
