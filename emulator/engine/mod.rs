@@ -288,6 +288,8 @@ impl Engine {
         s.blocks.clear();
         s.code.clear();
         s.current = hooks::NONE;
+        // Fetches must ask again: that is what makes a frame one that holds code.
+        self.flush_tlb();
     }
 
     /// Stops before the instructions at these linear addresses.

@@ -306,3 +306,23 @@ fn what_the_translator_does_not_survive_is_not_translated() {
         }
     }
 }
+
+/// What is known of code is forgotten with a change of breakpoints; it is code again when it runs.
+#[test]
+fn the_host_and_the_guest_write_over_code_after_breakpoints_have_changed() {
+    let mut bench = Bench::new(&give(1));
+    // mov [rbx], cl; cpuid
+    bench.write(0x6000, &[0x88, 0x0b, 0x0f, 0xa2]);
+    for n in 1..8 {
+        assert_eq!(eax(&mut bench, CODE), n);
+        bench.engine.set_breakpoints(vec![0x1_0000 + n]);
+        assert_eq!(eax(&mut bench, CODE), n);
+        if n % 2 == 0 {
+            bench.write(CODE + 1, &[n as u8 + 1]);
+        } else {
+            bench.regs.gpr[3] = CODE + 1;
+            bench.regs.gpr[1] = n + 1;
+            bench.call(0x6000);
+        }
+    }
+}
