@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use iretrace::check::RULES;
 use iretrace::load::Builtin;
 use iretrace::load::builtin::{self, Group};
 
@@ -59,16 +60,26 @@ fn list() -> String {
     text
 }
 
-/// What the header says, and commands to try in any case.
+/// What the header says, and commands to try in any case: those of the rule that it shows, or a run.
 fn shown(program: &Builtin) -> String {
     let mut text: String = program.header().map(|line| format!("{line}\n")).collect();
-    if program.tries().next().is_none() {
-        let _ = write!(
-            text,
-            "\n{}\n    iretrace run @{}\n",
-            builtin::TRY,
-            program.name
-        );
+    if program.tries().next().is_some() {
+        return text;
+    }
+    let own = format!("@{}", program.name);
+    let is_own = |words: &str| words.split(' ').next() == Some(own.as_str());
+    let mut commands: Vec<&str> = Vec::new();
+    for words in RULES.iter().flat_map(|r| [r.program, r.twin]) {
+        if is_own(words) && !commands.contains(&words) {
+            commands.push(words);
+        }
+    }
+    if commands.is_empty() {
+        commands.push(&own);
+    }
+    let _ = writeln!(text, "\n{}", builtin::TRY);
+    for words in commands {
+        let _ = writeln!(text, "    iretrace run {words}");
     }
     text
 }
