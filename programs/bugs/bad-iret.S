@@ -1,11 +1,12 @@
 # bad-iret: #SS at the IRET to the user: its handler gives GS back as it found it, and the fix-up swaps once too often
 #
-# CVE-2014-9322. An IRET to a stack segment that is not present faults at CPL 0, when GS is the user's again. For #GP the
-# entry code knew that place. #SS had an IST stack, and such handlers find out about GS and give it back as it was: the
-# fix-up code that they return to (bad_iret) was made for #GP, where it finds the kernel's. It swaps, "to the user's
-# again", and goes on as a #GP from the user, whose entry swaps once more. The kernel runs with the user's GS. (Linux
-# 3.18, 3.17.5: commit 6f442be2fb22, "x86_64, traps: Stop using IST for #SS", and b645af2d5905, "x86_64, traps: Rework
-# bad_iret". So does the twin: #SS is as #GP, and the frame that IRET could not pop becomes the exception's own.)
+# CVE-2014-9322. An IRET to a stack segment that is not present faults at CPL 0, when GS is the user's again. For #GP
+# the entry code knew that place. #SS had an IST stack, and such handlers find out about GS and give it back as it was:
+# the fix-up code that they return to (bad_iret) was made for #GP, where it finds the kernel's. It swaps, "to the
+# user's again", and goes on as a #GP from the user, whose entry swaps once more. The kernel runs with the user's GS.
+# (Linux 3.18: commit 6f442be2fb22, "x86_64, traps: Stop using IST for #SS", and b645af2d5905, "x86_64, traps:
+# Rework bad_iret". So does the twin: #SS is as #GP, and the frame that IRET could not pop becomes the exception's
+# own.)
 #
 #     IRET             to user_start, CPL 3
 #     SYSCALL          the user's stack segment is made not present

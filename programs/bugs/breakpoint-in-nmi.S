@@ -1,9 +1,9 @@
 # breakpoint-in-nmi: a tracer patches INT3 into code that an NMI handler runs: its IRET lets the next NMI in
 #
-# Any IRET unblocks NMIs, also that of a breakpoint's handler. Tracers that patch the kernel's code with INT3 had to keep
-# away from all that an NMI may run; kernel code cannot know what that is. The second NMI begins at the top of the IST
-# stack, over the frame of the first. (Linux 3.3 made the NMI handler fit for it: commit 3f3c8b8c4b2a. The twin takes
-# the way that was proposed in 2010: a handler that interrupted an NMI's returns without IRET.)
+# Any IRET unblocks NMIs, also that of a breakpoint's handler. Tracers that patch the kernel's code with INT3 had to
+# keep away from all that an NMI may run; kernel code cannot know what that is. The second NMI begins at the top of the
+# IST stack, over the frame of the first. (Linux 3.3 made the NMI handler fit for it: commit 3f3c8b8c4b2a. The twin
+# takes the way that was proposed in 2010: a handler that interrupted an NMI's returns without IRET.)
 #
 # Undisturbed, nothing goes wrong. With one more NMI from nmi_entry to nmi_return, for example at nmi_entry:
 #
@@ -63,8 +63,8 @@ breakpoint_entry:
 breakpoint_iret:
     iretq                               # unblocks NMIs, whatever it returns to
 
-# Return without IRET: RFLAGS and RIP go below the interrupted RSP, for POPFQ and RET. The stack, once rax and rcx are on
-# it: rcx, rax, RIP, CS, RFLAGS, RSP, SS. #BP runs on the NMI's stack, and its frame ends at most 8 bytes below it:
+# Return without IRET: RFLAGS and RIP go below the interrupted RSP, for POPFQ and RET. The stack, once rax and rcx are
+# on it: rcx, rax, RIP, CS, RFLAGS, RSP, SS. #BP runs on the NMI's stack, and its frame ends at most 8 bytes below it:
 # RIP and CS, which are not needed any more, make room for the new RSP.
 return_to_nmi:
     push rax

@@ -1,8 +1,8 @@
 # cr2-lost-to-nmi: an NMI that faults comes between a page fault and its handler's look at CR2, and does not restore it
 #
 # There is one CR2. Since Linux 3.3 NMI handlers may fault; what was missed at first is that the page fault which they
-# interrupted may not have read CR2 yet. The outer handler then works on the inner one's address. (Linux: "x86: Save cr2
-# in NMI in case NMIs take a page fault". So does the twin.)
+# interrupted may not have read CR2 yet. The outer handler then works on the inner one's address. (Linux: "x86: Save
+# cr2 in NMI in case NMIs take a page fault". So does the twin.)
 #
 # Undisturbed there is one page fault and no NMI. With an NMI from page_fault_entry to page_fault_read:
 #

@@ -1,10 +1,10 @@
 # cr3-not-restored: an NMI on the way out to the user, CR3 is the user's already: its handler leaves the kernel's behind
 #
-# With page-table isolation (Linux 4.15) the user runs on tables that lack most of the kernel. Entry and exit code switch
-# CR3, and for a few instructions at CPL 0 it is the user's. An NMI there must not decide by the saved CS: it has to save
-# CR3, whatever it is, and to restore just that. (Linux: commit 8a09317b895f, "x86/mm/pti: Prepare the x86/entry assembly
-# code for entry/exit CR3 switching". So does the twin.) If it does not, the user goes on with the kernel's tables, and
-# nobody notices: nothing crashes, but what the isolation is for is gone.
+# With page-table isolation the user runs on tables that lack most of the kernel. Entry and exit code switch CR3, and
+# for a few instructions at CPL 0 it is the user's. An NMI there must not decide by the saved CS: it has to save CR3,
+# whatever it is, and to restore just that. (Linux, December 2017: commit 8a09317b895f, "x86/mm/pti: Prepare the
+# x86/entry assembly code for entry/exit CR3 switching". So does the twin.) If it does not, the user goes on with the
+# kernel's tables, and nobody notices: nothing crashes, but what the isolation is for is gone.
 #
 # Undisturbed there is no NMI. With one at return_by_sysret:
 #

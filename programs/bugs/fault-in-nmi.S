@@ -2,8 +2,9 @@
 #
 # Linux, July 2010: perf had per-CPU buffers whose mapping a task may lack until it faults, and its NMI handler was the
 # first to touch them. The fault's IRET unblocks NMIs, and the next one begins at the top of the same IST stack. (The
-# kernel thread: "[patch 1/2] x86_64 page fault NMI-safe". perf took memory that is always mapped instead, and so does
-# the twin. Linux 3.3 made the NMI handler fit for faults: commit 3f3c8b8c4b2a; see nmi-nestable.)
+# kernel thread: "[patch 1/2] x86_64 page fault NMI-safe". perf's buffers are from kmalloc since, in memory that is
+# always mapped; so is the twin's. Linux 3.3 made the NMI handler fit for faults: commit 3f3c8b8c4b2a; see
+# nmi-nestable.)
 #
 # Undisturbed, nothing goes wrong. With one more NMI from nmi_entry to nmi_return, for example at nmi_entry:
 #

@@ -1,11 +1,12 @@
-# iret-not-atomic: the last IRET of an NMI handler goes through a copy of its frame, and the next NMI comes in its middle
+# iret-not-atomic: the last IRET of an NMI handler goes through a copy of its frame: the next NMI spoils it
 #
 # CVE-2015-3290. That NMI handlers may nest rests on one thing: the last IRET looks at the request of a nested NMI and
-# leaves, in one instruction. Since 3.13 Linux left otherwise if the user had a 16-bit stack segment: its frame was first
-# copied to another stack (espfix64, against a leak of RSP's upper half). An NMI between two words of that copy found
-# nobody on the NMI stack, and took the frame for its own; the rest of the copy was of its frame: a mixture of the user's
-# and the kernel's registers. (Linux: commit 9b6e6a8334d5, "x86/nmi/64: Switch stacks on userspace NMI entry": an NMI from
-# CPL 3 leaves the NMI stack first. So does the twin.) Here all returns to CPL 3 go through the copy.
+# leaves, in one instruction. Linux left otherwise if the user had a 16-bit stack segment: its frame was first copied
+# to another stack (espfix64, against a leak of RSP's upper half). An NMI between two words of that copy found nobody
+# on the NMI stack, and took the frame for its own; the rest of the copy was of its frame: a mixture of the user's and
+# the kernel's registers. (Linux 3.13 and newer, till July 2015: commit 9b6e6a8334d5, "x86/nmi/64: Switch stacks on
+# userspace NMI entry": an NMI from CPL 3 leaves the NMI stack first. So does the twin.) Here all returns to CPL 3 go
+# through it.
 #
 # Undisturbed, nothing goes wrong. With one more NMI when three of five words are copied:
 #

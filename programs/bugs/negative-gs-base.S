@@ -1,10 +1,10 @@
 # negative-gs-base: a user loads a negative GS base, and an NMI in the SYSCALL gap takes it for the kernel's
 #
-# An NMI from CPL 0 has to find out whose GS base it has: in the SYSCALL gap it is the user's. Linux looked at its sign,
-# as only the kernel could load a negative one. The instruction WRGSBASE, once CR4.FSGSBASE allows it to users, ends that:
-# then the base must be saved, set, and restored, whatever it is. (Linux, 2020, along with the feature; a test of its own
-# makes sure, "selftests/x86: Add a syscall_arg_fault_64 test for negative GSBASE", commit a5d25e01c814. So does the
-# twin; where its per-CPU data are, it must know from elsewhere: here there is but one CPU.)
+# An NMI from CPL 0 has to find out whose GS base it has: in the SYSCALL gap it is the user's. Linux looked at its
+# sign, as only the kernel could load a negative one. The instruction WRGSBASE, once CR4.FSGSBASE allows it to users,
+# ends that: then the base must be saved, set, and restored, whatever it is. (Linux, August 2020, along with the
+# feature; a test of its own makes sure, "selftests/x86: Add a syscall_arg_fault_64 test for negative GSBASE", commit
+# a5d25e01c814. So does the twin; where its per-CPU data are, it must know from elsewhere: here there is but one CPU.)
 #
 # Undisturbed there is no NMI. With one at entry_syscall:
 #

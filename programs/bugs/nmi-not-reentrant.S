@@ -1,7 +1,7 @@
 # nmi-not-reentrant: an NMI without an IST stack nests in itself without losing a frame, and spoils its own sample
 #
-# On i386 there is no IST: an NMI that comes in the middle of another one's handler (after the IRET of a page fault or a
-# breakpoint) nests on the current stack, and every frame survives. But the handler was written in the belief that
+# On i386 there is no IST: an NMI that comes in the middle of another one's handler (after the IRET of a page fault or
+# a breakpoint) nests on the current stack, and every frame survives. But the handler was written in the belief that
 # nothing interrupts it. Linux gave it a variable with three states: idle, executing, and "once more" (nmi_state, in
 # arch/x86/kernel/nmi.c). So does the twin.
 #

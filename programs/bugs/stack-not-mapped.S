@@ -1,8 +1,8 @@
 # stack-not-mapped: a task switch to page tables that lack the current kernel stack: the next push is a double fault
 #
-# With kernel stacks in vmalloc memory (Linux 4.9), the stack on which the scheduler runs may be missing in the tables that
-# it loads. Lazy filling cannot help: the page fault pushes its frame to the same stack. So the entry must be copied
-# before CR3 is loaded. (Linux had to look twice: commit 5beda7d54eaf, "x86/mm/64: Fix vmapped stack syncing on
+# With kernel stacks in vmalloc memory (Linux 4.9), the stack on which the scheduler runs may be missing in the tables
+# that it loads. Lazy filling cannot help: the page fault pushes its frame to the same stack. So the entry must be
+# copied before CR3 is loaded. (Linux had to look twice: commit 5beda7d54eaf, "x86/mm/64: Fix vmapped stack syncing on
 # very-large-memory 4-level systems", January 2018. So does the twin.)
 #
 #     #PF      at old_tasks_work: lazily filled, as it should be

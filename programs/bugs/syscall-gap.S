@@ -1,10 +1,10 @@
 # syscall-gap: the NMI's gate names no IST stack: in the SYSCALL gap its frame goes where the user's RSP points
 #
-# SYSCALL loads neither RSP nor GS, and SYSRET does not either: right after the one and right before the other the kernel
-# runs on the user's stack. Interrupts can be kept out of those gaps, an NMI cannot. Without an IST stack its frame, and
-# all that its handler pushes, goes to memory that the user chose: its own, where another thread can change the frame
-# before IRET pops it, or any address of the kernel's. (That is why x86-64 Linux has always had IST stacks for NMI and
-# #MC, and why each event that gained a way into the gap, such as #VC, needed one. The twin's gate names IST1.)
+# SYSCALL loads neither RSP nor GS, and SYSRET does not either: right after the one and right before the other the
+# kernel runs on the user's stack. Interrupts can be kept out of those gaps, an NMI cannot. Without an IST stack its
+# frame, and all that its handler pushes, goes to memory that the user chose: its own, where another thread can change
+# the frame before IRET pops it, or any address of the kernel's. Everything that cannot be kept out needs an IST stack.
+# (Linux' NMIs have one on x86-64. So has the twin's.)
 #
 # Undisturbed there is no NMI. With one at entry_syscall:
 #

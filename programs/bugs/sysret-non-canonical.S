@@ -1,11 +1,11 @@
 # sysret-non-canonical: a system call from the last bytes below the hole: SYSRET faults at CPL 0, on the user's stack
 #
-# CVE-2012-0217 (Xen, FreeBSD, Windows and others), CVE-2006-0744 and CVE-2014-4699 (Linux). SYSRET returns to RCX. If that
-# is not canonical, Intel's raises #GP while CPL is still 0, and AMD's when CPL is 3 already. The kernel has loaded the
-# user's RSP before, so on Intel the frame goes where the user wants, and GS is the user's too. RCX is not canonical after
-# a SYSCALL that ends at 0x800000000000, or when a debugger has changed the saved RIP. (Linux leaves such returns to IRET
-# since 2.6.16.5, "x86_64: When user could have changed RIP always force IRET", and 2014, "ptrace,x86: force IRET path
-# after a ptrace_stop()". So does the twin: the IRET's #GP comes on the kernel's stack.)
+# CVE-2012-0217 (Xen, Windows and others), CVE-2006-0744 and CVE-2014-4699 (Linux). SYSRET returns to RCX. If that is
+# not canonical, Intel's raises #GP while CPL is still 0, and AMD's when CPL is 3 already. The kernel has loaded the
+# user's RSP before, so on Intel the frame goes where the user wants, and GS is the user's too. RCX is not canonical
+# after a SYSCALL that ends at 0x800000000000, or when a debugger has changed the saved RIP. (Linux leaves such returns
+# to IRET since 2.6.16.5, "x86_64: When user could have changed RIP always force IRET", and 2014, "ptrace,x86: force
+# IRET path after a ptrace_stop()". So does the twin: the IRET's #GP comes on the kernel's stack.)
 #
 #     IRET             to user_start, CPL 3
 #     SYSCALL          at edge_call: RCX is 0x800000000000; RSP is victim_top, memory of the kernel's

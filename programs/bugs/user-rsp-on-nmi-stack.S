@@ -1,9 +1,9 @@
-# user-rsp-on-nmi-stack: a user points RSP into the NMI stack and makes a system call: an NMI there takes itself for nested
+# user-rsp-on-nmi-stack: a user's RSP points into the NMI stack at a system call: an NMI there takes itself for nested
 #
-# CVE-2015-3291. A nested NMI leaves its work to the one that it interrupted. How does it know? In Linux 3.3 to 4.1 by an
-# "executing" word, and in the last instructions of the handler, when that is already clear, by the interrupted RSP. But in
-# the SYSCALL gap RSP is the user's. So NMIs were ignored there. (Linux: commit 810bc075f78f. The handler sets DF before it
-# clears the word, and only RSP and DF together mean "nested": SYSCALL clears DF. So does the twin.)
+# CVE-2015-3291. A nested NMI leaves its work to the one that it interrupted. How does it know? Since Linux 3.3 by an
+# "executing" word, and in the last instructions of the handler, when that is already clear, by the interrupted RSP.
+# But in the SYSCALL gap RSP is the user's. So NMIs were ignored there. (Linux: commit 810bc075f78f. The handler sets
+# DF before it clears the word, and only RSP and DF together mean "nested": SYSCALL clears DF. So does the twin.)
 #
 # Undisturbed there is no NMI. With one at entry_syscall:
 #

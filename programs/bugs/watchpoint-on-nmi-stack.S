@@ -1,4 +1,4 @@
-# watchpoint-on-nmi-stack: a data breakpoint on the NMI stack: the handler's first push is a #DB, whose IRET unblocks NMIs
+# watchpoint-on-nmi-stack: a data breakpoint on the NMI stack: the handler's first push is a #DB, which lets NMIs in
 #
 # Nothing kept a debugger from watching the stacks, the GDT or the TSS of the entry code. A #DB there comes where no
 # exception may come: here inside an NMI handler, which it opens for the next NMI. (Linux refuses it since 2020:
