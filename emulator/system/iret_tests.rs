@@ -429,7 +429,7 @@ fn the_same_code_on_the_same_stack() {
     let first = rig.nmi();
     let rip = rig.cpu.regs.rip;
     let pf = PendingEvent::exception(&Exception::pf(0, VirtAddr(0x7000_0000)), rip);
-    rig.delivered(pf.clone());
+    rig.delivered(pf);
     rig.cpu.regs.gpr[gpr::RSP] += 8;
     run(&mut rig, 8).unwrap();
     let second = rig.nmi();

@@ -20,7 +20,7 @@
 #
 # Try:
 #     iretrace sweep @breakpoint-in-nmi --from ready                  # frame-lost, from nmi_entry to nmi_return
-#     iretrace run @breakpoint-in-nmi --nmi at=nmi_entry --max-insns 920
+#     iretrace run @breakpoint-in-nmi --nmi at=nmi_entry --max-insns 900
 #     iretrace sweep @breakpoint-in-nmi.ok --from ready               # nothing: NMI#2 waits
 
 .include "kernel.inc"

@@ -13,7 +13,8 @@
 #     MOV from CR2     NMI_BUFFER: the wrong entry is copied, and touch faults once more
 #
 # It ends behind touch. Success: the memory was written. (The handler is lucky here: that fault is mended the second
-# time. One that sends a signal would kill the task.)
+# time. One that sends a signal would kill the task. A second NMI in the first one's handler is another matter, in the
+# twin too: see fault-in-nmi.)
 #
 # Try:
 #     iretrace sweep @cr2-lost-to-nmi --from ready                    # cr2-clobbered, from page_fault_entry on

@@ -20,7 +20,7 @@
 #
 # Try:
 #     iretrace sweep @fault-in-nmi --from ready                       # frame-lost, from nmi_entry to nmi_return
-#     iretrace run @fault-in-nmi --nmi at=nmi_entry --max-insns 920    # one of them
+#     iretrace run @fault-in-nmi --nmi at=nmi_entry --max-insns 900    # one of them
 #     iretrace sweep @fault-in-nmi.ok --from ready                    # nothing
 
 .include "kernel.inc"

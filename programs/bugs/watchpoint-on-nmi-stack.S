@@ -19,7 +19,7 @@
 #
 # Try:
 #     iretrace sweep @watchpoint-on-nmi-stack --from ready            # frame-lost, from nmi_entry to nmi_return
-#     iretrace run @watchpoint-on-nmi-stack --nmi at=nmi_entry --max-insns 920
+#     iretrace run @watchpoint-on-nmi-stack --nmi at=nmi_entry --max-insns 900
 #     iretrace sweep @watchpoint-on-nmi-stack.ok --from ready         # nothing: there is no #DB
 
 .include "kernel.inc"

@@ -101,8 +101,9 @@ const BUGS: [Bug; 11] = [
     },
 ];
 
-/// The report of the sweep among the commands to try that names `program`, and its exit code.
-fn swept(program: &str, header: &str) -> (Option<i32>, Value) {
+/// The report of the sweep among the commands to try that names `program`, with `more` words, and its exit
+/// code.
+fn swept(program: &str, header: &str, more: &[&str]) -> (Option<i32>, Value) {
     let begin = format!("iretrace sweep @{program} ");
     let tries = builtin::find(header).expect("a program").tries();
     let mut sweeps = tries.filter(|line| line.starts_with(&begin));
@@ -111,6 +112,9 @@ fn swept(program: &str, header: &str) -> (Option<i32>, Value) {
     let json = folder.path().join("report.json");
     let mut words = words(command);
     words.extend(["--json", json.to_str().expect("UTF-8")]);
+    // The longest handler has some hundred instructions; what takes more hangs.
+    words.extend(["--patience", "5k"]);
+    words.extend(more);
     let run = iretrace(words);
     let report = std::fs::read_to_string(&json);
     let report = report.unwrap_or_else(|e| panic!("{command}: {e}: {run:?}"));
@@ -152,7 +156,7 @@ fn bad_places(report: &Value) -> BTreeMap<String, usize> {
 fn each_is_found_where_it_is() {
     for bug in &BUGS {
         let begin = Instant::now();
-        let (code, report) = swept(bug.name, bug.name);
+        let (code, report) = swept(bug.name, bug.name, &[]);
         assert_eq!(code, Some(100), "{}", bug.name);
         assert_eq!(report["complete"], true);
         let places = bug.places.iter().map(|&(s, n)| (s.to_owned(), n));
@@ -177,14 +181,33 @@ fn each_twin_survives_an_nmi_anywhere() {
     for bug in &BUGS {
         let begin = Instant::now();
         let twin = format!("{}.ok", bug.name);
-        let (code, report) = swept(&twin, bug.name);
+        let (code, report) = swept(&twin, bug.name, &[]);
         assert_eq!(code, Some(0), "{twin}: {report:#}");
-        for (verdict, n) in report["verdicts"].as_object().expect("counts") {
-            assert!(!is_bad(verdict), "{twin}: {n} x {verdict}");
-        }
+        nothing_is_bad(&twin, &report);
         assert!(report["cases"].as_u64() > Some(200), "{twin}");
-        assert_eq!(list(&report, "undisturbed_findings").len(), 0, "{twin}");
         println!("{twin:26} {:5.2} s", begin.elapsed().as_secs_f64());
+    }
+}
+
+fn nothing_is_bad(twin: &str, report: &Value) {
+    for (verdict, n) in report["verdicts"].as_object().expect("counts") {
+        assert!(!is_bad(verdict), "{twin}: {n} x {verdict}");
+    }
+    assert_eq!(list(report, "undisturbed_findings").len(), 0, "{twin}");
+}
+
+/// A second NMI anywhere in the handler of the first: the cure is no matter of luck. The one that takes a page
+/// fault in its NMI handler cannot stand that, as its header says.
+#[test]
+fn each_twin_survives_two_nmis() {
+    let two = ["--to", "console_write", "--then", "nmi"];
+    for bug in BUGS.iter().filter(|b| b.name != "cr2-lost-to-nmi") {
+        let begin = Instant::now();
+        let twin = format!("{}.ok", bug.name);
+        let (code, report) = swept(&twin, bug.name, &two);
+        assert_eq!(code, Some(0), "{twin}: {report:#}");
+        nothing_is_bad(&twin, &report);
+        println!("{twin:26} {:5.2} s, two", begin.elapsed().as_secs_f64());
     }
 }
 
