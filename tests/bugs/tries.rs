@@ -46,7 +46,7 @@ fn each_command_runs(wanted: fn(Group) -> bool) {
         for line in &tries {
             let mut words = words(line);
             match words[0] {
-                "sweep" => words.push("--limit=1"),
+                "sweep" => words.extend(["--limit=1", "--patience=2k"]),
                 _ if words.contains(&"--max-insns") => {}
                 _ => words.push("--max-insns=5k"),
             }
