@@ -40,6 +40,13 @@ pub(super) struct Registers {
     unchecked: Vec<Event>,
 }
 
+impl Registers {
+    /// Virtual time then.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now(self.engine.icount().wrapping_add(self.idle))
+    }
+}
+
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snapshot")

@@ -17,8 +17,8 @@
 //!
 //! * *Rejoining*: when the delivery has been resumed, the machine is compared with the fork. If
 //!   nothing is different that the rest of the undisturbed run reads before it writes it, that run
-//!   is what follows. Compared are all registers, NMI and shadow state, devices, unresumed deliveries
-//!   (but for their numbers), cached translations, and memory. Inside a handler a difference may
+//!   is what follows. Compared are all registers, NMI and shadow state, devices, virtual time, unresumed
+//!   deliveries (but for their numbers), what the checks wait for, cached translations, and memory. Inside a handler a difference may
 //!   change how that goes on (an NMI that asks for a repetition): then the comparison is made again
 //!   where the handler around is resumed, and in the end with the undisturbed run's end.
 //! * *Dead bytes*: bytes that differ and are overwritten before they are read are no difference.
@@ -44,6 +44,7 @@ mod code;
 mod driver;
 mod error;
 mod explore;
+mod fork;
 mod inputs;
 mod judge;
 mod liveness;
@@ -54,6 +55,7 @@ mod report;
 mod schema;
 mod tally;
 mod verdict;
+mod weigh;
 
 pub use baseline::{Baseline, Place};
 pub use checkpoint::Checkpoint;

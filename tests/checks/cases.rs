@@ -373,6 +373,9 @@ nmi_entry:
         ),
         ("push rax\n    pop  rax", false),
         ("pushfq\n    pop  rax", false),
+        // It reads one place and writes the other.
+        ("push qword ptr [kernel_pml4]\n    pop  rax", false),
+        ("push qword ptr [rsp - 8]", true),
         ("call 1f\n1:  pop  rax", false),
         // Allocated after the NMI; that it is read uninitialised is nothing to the NMI.
         ("sub  rsp, 8\n    pop  rax", false),
