@@ -119,6 +119,7 @@ impl Machine {
             idle: 0,
             recorder: None,
             clock: super::clock::Clock::default(),
+            clock_used: Default::default(),
             random: 0,
             tlb_stale: true,
             signals: VecDeque::new(),

@@ -55,6 +55,11 @@ impl Machine {
         }
     }
 
+    /// Whether virtual time has had an effect since the last call, or a timer runs.
+    pub fn take_clock_use(&mut self) -> bool {
+        self.world.clock_used.take() || self.next_deadline().is_some()
+    }
+
     /// What the instruction at RIP will access, if it runs: linear.
     pub(super) fn expected_accesses(&self) -> Vec<(Touch, VirtAddr, u32)> {
         let Some(insn) = self.peek_instruction() else {

@@ -1,5 +1,6 @@
 //! Everything outside the CPU: RAM, devices, the clock and the trace, as the microcode sees them.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use super::clock::Clock;
@@ -28,6 +29,8 @@ pub(super) struct World {
     pub(super) recorder: Option<Recorder>,
     /// See [`super::clock`].
     pub(super) clock: Clock,
+    /// The guest, or a device, has looked at the clock.
+    pub(super) clock_used: Cell<bool>,
     /// The engine must forget its translations.
     pub(super) tlb_stale: bool,
     /// What devices have signalled and nobody has acted on yet.
@@ -59,14 +62,11 @@ impl World {
         f: impl FnOnce(&mut DeviceBus, &mut DeviceContext<'_>) -> R,
     ) -> R {
         let mut signals = Vec::new();
-        let now = self.now();
-        let result = f(
-            &mut self.devices,
-            &mut DeviceContext {
-                now,
-                signals: &mut signals,
-            },
-        );
+        let mut context = DeviceContext::new(self.now(), &mut signals);
+        let result = f(&mut self.devices, &mut context);
+        if context.was_asked() {
+            self.clock_used.set(true);
+        }
         for signal in signals {
             match signal {
                 Signal::Console { device, bytes } => {
@@ -241,6 +241,7 @@ impl Bus for World {
     }
 
     fn tsc(&self) -> u64 {
+        self.clock_used.set(true);
         self.now()
     }
 

@@ -185,6 +185,9 @@ impl Baseline {
             accesses.clear();
             machine.take_accesses(&mut accesses);
             baseline.live.note(time, &accesses);
+            if machine.take_clock_use() {
+                baseline.live.note_clock(time);
+            }
             for read in cr2.0.take() {
                 baseline.live.note_cr2(time, read);
             }

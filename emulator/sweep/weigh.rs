@@ -36,7 +36,7 @@ impl Judge<'_> {
         }
         // At its end nothing comes for which they would matter.
         if number != END {
-            if d.time {
+            if d.time && live.uses_clock(time) {
                 seen.used.push("virtual time".to_owned());
             }
             if d.checks {
