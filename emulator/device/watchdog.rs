@@ -159,10 +159,7 @@ mod tests {
         let mut signals = Vec::new();
         let mut dog = Watchdog::default();
         let mut at = |dog: &mut Watchdog, now, act: &dyn Fn(&mut Watchdog, &mut DeviceContext)| {
-            let mut ctx = DeviceContext {
-                now,
-                signals: &mut signals,
-            };
+            let mut ctx = DeviceContext::new(now, &mut signals);
             act(dog, &mut ctx);
             std::mem::take(&mut signals)
         };

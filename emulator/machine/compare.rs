@@ -20,6 +20,8 @@ pub struct Differences {
     pub cr2: bool,
     /// Virtual time: the TSC and the devices' clocks.
     pub time: bool,
+    /// What the consoles have been given since reset.
+    pub output: bool,
     /// What the checks remember of what is not over yet.
     pub checks: bool,
     /// Bytes of RAM, by rising address; neighbours within a word of eight bytes are one range.
@@ -158,6 +160,16 @@ impl Machine {
         self.compare(&then.registers, mark, Some(&then.pages))
     }
 
+    /// From now on, what the consoles were given up to now is no difference to `mark`.
+    pub const fn excuse_output(&mut self, mark: &Mark) {
+        self.world.output = mark.registers.output;
+    }
+
+    /// From now on, what the consoles were given up to now is no difference to `then`.
+    pub const fn excuse_output_to(&mut self, then: &Moment) {
+        self.world.output = then.registers.output;
+    }
+
     /// Compares the present moment with `mark`, which may be any that has not been forgotten.
     ///
     /// Not compared are the instruction count, the numbers of deliveries, and what the trace remembers.
@@ -204,8 +216,8 @@ impl Machine {
         note(then.signals == self.world.signals, "signals of devices");
         note(then.random == self.world.random, "RDRAND");
         note(then.devices == self.world.devices.save(), "devices");
-        note(then.console == self.world.console, "console");
         note(then.schedule == self.schedule, "schedule");
+        d.output = then.output != self.world.output;
         // What a halted CPU waits for comes at a time of its own.
         d.time = then.now() != self.world.now() && !(a.halted && b.halted);
         d.checks = match (&then.checks, &self.checks) {

@@ -115,6 +115,7 @@ impl Machine {
             devices: DeviceBus::pc(LapicConfig::of(&config.cpu)),
             console: Default::default(),
             listener: None,
+            output: 0,
             log: Log::default(),
             idle: 0,
             recorder: None,

@@ -27,7 +27,8 @@ pub(super) struct Registers {
     pub(super) cpu: Cpu,
     pub(super) engine: EngineSnapshot,
     pub(super) devices: BusSnapshot,
-    pub(super) console: ConsoleLines,
+    console: ConsoleLines,
+    pub(super) output: u128,
     pub(super) schedule: ScheduleState,
     pub(super) state: RunState,
     /// What devices have signalled and the boundary has not acted on.
@@ -62,6 +63,7 @@ impl Machine {
             engine: self.world.engine.snapshot(),
             devices: self.world.devices.save(),
             console: self.world.console.clone(),
+            output: self.world.output,
             schedule: self.schedule.clone(),
             state: self.state.clone(),
             signals: self.world.signals.clone(),
@@ -81,6 +83,7 @@ impl Machine {
             self.world.note(format!("a snapshot of other devices: {e}"));
         }
         self.world.console = saved.console.clone();
+        self.world.output = saved.output;
         self.schedule = saved.schedule.clone();
         self.state = saved.state.clone();
         self.state.armed = None;

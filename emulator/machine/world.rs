@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) devices: DeviceBus,
     pub(super) console: ConsoleLines,
     pub(super) listener: Option<ConsoleListener>,
+    /// A hash of all that the consoles have been given: FNV-1a of 128 bits without its offset.
+    pub(super) output: u128,
     pub(super) log: Log,
     /// Virtual time that has passed while the CPU was halted.
     pub(super) idle: u64,
@@ -40,6 +42,9 @@ pub(super) struct World {
     /// The first thing that a device cannot do.
     pub(super) not_modelled: Option<String>,
 }
+
+/// Fowler, Noll, Vo: the prime of 128 bits.
+const FNV_PRIME: u128 = (1 << 88) + 0x13b;
 
 /// Notes kept; a hostile guest can make any number.
 const MAX_NOTES: usize = 50;
@@ -72,6 +77,9 @@ impl World {
                 Signal::Console { device, bytes } => {
                     if let Some(listener) = &mut self.listener {
                         listener(device, &bytes);
+                    }
+                    for &byte in device.as_bytes().iter().chain(&bytes[..]) {
+                        self.output = (self.output ^ u128::from(byte)).wrapping_mul(FNV_PRIME);
                     }
                     let log = &mut self.log;
                     self.console.push(device, &bytes, |e| log.emit(e));

@@ -81,6 +81,7 @@ impl Judge<'_> {
             }
             d = machine.differences(&fork.mark);
         }
+        machine.excuse_output(&fork.mark);
         let mut seen = self.weigh(machine, &d, fork.number);
         let mut targets = fork.targets.iter();
         while !seen.used.is_empty()
@@ -91,6 +92,7 @@ impl Judge<'_> {
                 return self.ended(machine, fork, &stop);
             }
             let d = machine.differences_from(moment, &fork.mark);
+            machine.excuse_output_to(moment);
             seen = self.weigh(machine, &d, *number);
         }
         machine.show_checks();
@@ -236,6 +238,7 @@ impl Judge<'_> {
             let state = Differences {
                 time: false,
                 checks: false,
+                output: false,
                 ..d
             };
             if state.is_empty() && !timer {

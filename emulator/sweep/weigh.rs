@@ -43,6 +43,10 @@ impl Judge<'_> {
                 seen.used.push("what the checks wait for".to_owned());
             }
         }
+        // Before it, what was printed was printed by handlers: that is their business.
+        if number == END && d.output {
+            seen.used.push("console output".to_owned());
+        }
         if d.cr2 {
             match live.fate_of_cr2(time) {
                 Fate::Read => seen.used.push("cr2".to_owned()),
