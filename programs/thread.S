@@ -87,7 +87,15 @@ window:
     call borrow_tables
 .endif
     everybody work
+.ifdef PAGES.stack
+.set window_end, double_fault_entry     # where these end
+.endif
+.ifdef PAGES.walk_racy
+.set window_end, page_fault_fatal
+.endif
+.ifndef window_end
 window_end:
+.endif
 
 phase_end:
     call flush_samples
