@@ -25,6 +25,7 @@
 
 .include "kernel.inc"
 .include "apic.inc"
+.include "no-iret.inc"
 
 .globl _start
 _start:
@@ -63,25 +64,11 @@ breakpoint_entry:
 breakpoint_iret:
     iretq                               # unblocks NMIs, whatever it returns to
 
-# Return without IRET: RFLAGS and RIP go below the interrupted RSP, for POPFQ and RET. The stack, once rax and rcx are
-# on it: rcx, rax, RIP, CS, RFLAGS, RSP, SS. #BP runs on the NMI's stack, and its frame ends at most 8 bytes below it:
-# RIP and CS, which are not needed any more, make room for the new RSP.
 return_to_nmi:
+    push 0                              # where a page fault has its error code
     push rax
     push rcx
-    mov  rax, [rsp + 40]                # the interrupted RSP
-    mov  rcx, [rsp + 16]
-    mov  [rax - 8], rcx                 # RIP, for RET
-    mov  rcx, [rsp + 32]
-    mov  [rax - 16], rcx                # RFLAGS, for POPFQ
-    sub  rax, 16
-    mov  [rsp + 16], rax                # the new RSP takes the place of RIP
-    pop  rcx
-    pop  rax
-    pop  rsp
-    popfq
-breakpoint_return:
-    ret
+    return_without_iret breakpoint_return
 
 .section .data
 sample:

@@ -79,8 +79,8 @@ const BUGS: [Bug; 11] = [
         name: "iret-fault-on-nmi-stack",
         says: &[("hung", "the same state again and again")],
         places: &[
-            ("nmi_entry", 3), ("nmi_detect_user", 2), ("nmi_setup", 10), ("nmi_repeat", 8), ("nmi_run", 4),
-            ("nmi_run_gs", 7), ("nmi_run_body", 1), ("nmi_body", 2), ("nmi_run_restore", 6), ("nmi_leave", 4),
+            ("nmi_entry", 3), ("nmi_detect_user", 2), ("nmi_setup", 10), ("nmi_repeat", 8), ("nmi_run", 15),
+            ("nmi_run_gs", 7), ("nmi_run_body", 1), ("nmi_body", 2), ("nmi_run_restore", 17), ("nmi_leave", 4),
             ("nmi_leave_mark", 1), ("nmi_leave_flag", 1), ("nmi_leave_iret", 1),
             ("stack_fault_entry", 2), ("stack_fault_iret", 1),
         ],

@@ -204,7 +204,9 @@ impl SweepArgs {
 /// Sweeps.
 pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let mut config = args.machine.config()?;
-    config.time = TimeMode::Frozen;
+    if !args.machine.chooses_time() {
+        config.time = TimeMode::Frozen;
+    }
     let schedule = args.schedule.parse()?;
     let image = Arc::new(args.image.open()?);
     let resolved = schedule_args::resolve(&schedule, &image)?;
@@ -276,6 +278,9 @@ impl SweepArgs {
         for folder in &self.image.include {
             let folder = folder.to_string_lossy().into_owned();
             words.extend(["--include".to_owned(), folder]);
+        }
+        for define in &self.image.define {
+            words.extend(["--define".to_owned(), define.to_string()]);
         }
         words.extend(self.checks.words());
         for injection in schedule {
