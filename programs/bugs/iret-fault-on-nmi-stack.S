@@ -18,8 +18,8 @@
 #
 # Try:
 #     iretrace sweep @iret-fault-on-nmi-stack --from ready            # hung, from nmi_entry to stack_fault_iret
-#     iretrace run @iret-fault-on-nmi-stack --nmi at=stack_fault_entry --max-insns 1080
-#     iretrace run @iret-fault-on-nmi-stack --nmi at=stack_fault_entry --max-insns 1080 --cpu amd
+#     iretrace run @iret-fault-on-nmi-stack --nmi at=stack_fault_entry --max-insns 1066
+#     iretrace run @iret-fault-on-nmi-stack --nmi at=stack_fault_entry --max-insns 1066 --cpu amd
 #     iretrace sweep @iret-fault-on-nmi-stack.ok --from ready         # nothing
 
 .set INTERRUPT_USER, 1
