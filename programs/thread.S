@@ -180,6 +180,8 @@ phase_end:
 start_profiler:
     cmp  qword ptr [current], offset task_a
     jne  .Lnot_task_a
+    cmp  qword ptr [profile_buffer], 0
+    jne  .Lnot_task_a                   # it is started
     tell "a fork is preempted: task A starts the profiler, with 8 KiB at the end: below a private entry that is new"
 .ifdef PAGES.huge_stale
     call map_and_unmap_large
