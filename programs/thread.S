@@ -143,7 +143,7 @@ phase_map:
 .endif
 
 phase_use:
-    tell "all tasks use the areas at the bottom: no fault"
+    tell "all tasks use the areas at the bottom"
     everybody touch_areas
 window:
 .ifdef PAGES.stack
@@ -157,9 +157,9 @@ window_end:
     tell "once more"
     everybody work
 .endif
+    call flush_samples
 
 phase_end:
-    call flush_samples
     mov  rbx, [profile_buffer]
     mov  rax, [rbx]                     # on the reference table
     cmp  rax, [count_samples]
