@@ -60,4 +60,5 @@ pub mod schedule;
 mod suggest;
 pub mod sweep;
 pub mod system;
+pub mod testing;
 pub mod trace;

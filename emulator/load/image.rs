@@ -248,7 +248,7 @@ fn refuse_flat_options(name: &str, what: &str, options: &LoadOptions) -> Result<
     })
 }
 
-fn read(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
     let unreadable = |cause: String| LoadError::Unreadable {
         file: name.to_owned(),
         cause,
