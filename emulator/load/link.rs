@@ -23,6 +23,9 @@ use crate::suggest::Nearest;
 /// Undefined symbols that are resolved; `ld` is asked again as often as it finds more.
 pub const MAX_STUBS: usize = 500;
 
+/// Undefined symbols and their addresses.
+type Stubs = Vec<(String, VirtAddr)>;
+
 /// How often `ld` is asked.
 const ROUNDS: usize = 4;
 
@@ -174,6 +177,9 @@ impl Job<'_> {
         image.format = Format::Assembly;
         notes.append(&mut image.notes);
         image.notes = notes;
+        if let Some(debug) = &mut image.debug {
+            debug.rename_files(|f| self.own_name(f));
+        }
         Ok(Linked { image, stubs })
     }
 
@@ -239,7 +245,7 @@ impl Job<'_> {
         objects: &[OsString],
         mut undefined: Vec<String>,
         notes: &mut Vec<String>,
-    ) -> Result<(Vec<u8>, Vec<(String, VirtAddr)>), LoadError> {
+    ) -> Result<(Vec<u8>, Stubs), LoadError> {
         let script = SCRIPT.replace("BASE", &format!("{:#x}", self.linkage.base));
         std::fs::write(root.join("script.ld"), script)
             .map_err(|e| self.work("writing the linker script", &e))?;
@@ -341,6 +347,27 @@ impl Job<'_> {
             stubs.push((name.clone(), VirtAddr(first.wrapping_add(n * distance))));
         }
         Ok(stubs)
+    }
+
+    /// A file of a line table, relative to its source's folder: no absolute path gets into a trace.
+    fn own_name(&self, file: &str) -> String {
+        let file = file.strip_prefix("builtin/").unwrap_or(file);
+        let folders = self
+            .linkage
+            .sources
+            .iter()
+            .filter_map(|s| s.folder.as_deref());
+        let own = folders
+            .filter_map(|f| {
+                std::path::absolute(if f.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    f
+                })
+                .ok()
+            })
+            .find_map(|f| file.strip_prefix(&format!("{}/", f.display())));
+        own.unwrap_or(file).to_owned()
     }
 
     fn work(&self, place: &str, e: &std::io::Error) -> LoadError {

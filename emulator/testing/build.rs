@@ -198,6 +198,14 @@ impl Builder<'_> {
 
     fn map_stubs(&mut self, code: Rights) -> Result<(), TestError> {
         let stubs = self.case.program.stubs();
+        for (name, _) in &self.case.stub {
+            if !stubs.iter().any(|s| s.0 == *name) {
+                return Err(TestError::setup(
+                    format!("stub {name}"),
+                    "the code defines it, or never refers to it",
+                ));
+            }
+        }
         let (Some(first), Some(last)) = (stubs.first(), stubs.last()) else {
             return Ok(());
         };
@@ -210,23 +218,9 @@ impl Builder<'_> {
         let mut bytes = vec![0xcc; size as usize];
         for (name, at) in stubs {
             let own = self.case.stub.iter().rev().find(|s| s.0 == *name);
-            let stub = own.map_or(
-                Stub {
-                    clobbers_cr2: page_fault,
-                    ..Stub::default()
-                },
-                |s| s.1,
-            );
-            let stub = stub.code();
+            let stub = own.map_or(Stub::default(), |s| s.1);
+            let stub = stub.code(page_fault);
             bytes[(at.0 - from) as usize..][..stub.len()].copy_from_slice(&stub);
-        }
-        for (name, _) in &self.case.stub {
-            if !stubs.iter().any(|s| s.0 == *name) {
-                return Err(TestError::setup(
-                    format!("stub {name}"),
-                    "the code defines it, or never refers to it",
-                ));
-            }
         }
         self.page(from, &bytes, code)
     }

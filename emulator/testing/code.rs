@@ -88,6 +88,15 @@ impl Code {
         self
     }
 
+    /// One more assembly text, whose `.include` searches `folder` first.
+    pub(super) fn source_in(self, name: &str, text: &str, folder: &Path) -> Self {
+        let mut code = self.source(name, text);
+        if let Some(source) = code.linkage.sources.last_mut() {
+            source.folder = Some(folder.to_path_buf());
+        }
+        code
+    }
+
     /// One more file that is linked: a source, an object file, or a static library.
     #[must_use]
     pub fn and(mut self, path: impl Into<PathBuf>) -> Self {

@@ -13,6 +13,9 @@ pub enum TestError {
     /// There is no machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// A directive cannot be understood.
+    #[error(transparent)]
+    Directive(#[from] super::directive::DirectiveError),
     /// A name or address is not in the code.
     #[error("{what}: {fault}")]
     Place {

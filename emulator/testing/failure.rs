@@ -132,16 +132,16 @@ fn listing(session: &Session, rip: u64) -> String {
         Some((_, offset)) if offset <= 512 => rip - offset,
         _ => rip,
     };
-    let len = (rip - start) as usize + 48;
+    let end = program.image().segment_at(VirtAddr(rip));
+    let end = end.map_or(rip + 48, |s| s.vaddr.0.saturating_add(s.data.len() as u64));
+    let len = (end.min(rip.saturating_add(48)).max(rip) - start) as usize;
     let mut bytes = vec![0; len];
-    let readable = (0..=len)
-        .rev()
-        .step_by(16)
-        .find(|n| session.read(start, &mut bytes[..*n]))
-        .unwrap_or(0);
+    if !session.read(start, &mut bytes) {
+        return String::new();
+    }
     let mut formatter = GasFormatter::new();
     let mut lines: Vec<(u64, String)> = Vec::new();
-    for insn in &mut Decoder::with_ip(64, &bytes[..readable], start, DecoderOptions::NONE) {
+    for insn in &mut Decoder::with_ip(64, &bytes, start, DecoderOptions::NONE) {
         if insn.is_invalid() {
             break;
         }

@@ -422,6 +422,6 @@ impl Session {
 
     fn stray(&self, rip: u64) -> Option<End> {
         let offset = rip.wrapping_sub(layout::STRAY);
-        (offset < 0x1000).then(|| End::Stray(Vector((offset / 16) as u8)))
+        (offset < 0x1000).then_some(End::Stray(Vector((offset / 16) as u8)))
     }
 }

@@ -11,8 +11,9 @@ pub struct Stub {
     /// Whether it overwrites the registers that a function may (System V ABI, 3.2.1): RCX, RDX, RSI,
     /// RDI, R8 to R11.
     pub clobbers: bool,
-    /// Whether it leaves another address in CR2, as a fault in the function would.
-    pub clobbers_cr2: bool,
+    /// Whether it leaves another address in CR2, as a fault in the function would; `None`: if the
+    /// case is about a #PF.
+    pub clobbers_cr2: Option<bool>,
 }
 
 impl Default for Stub {
@@ -20,7 +21,7 @@ impl Default for Stub {
         Self {
             returns: 0,
             clobbers: true,
-            clobbers_cr2: false,
+            clobbers_cr2: None,
         }
     }
 }
@@ -61,11 +62,11 @@ fn load(code: &mut Vec<u8>, register: u8, value: u64) {
 }
 
 impl Stub {
-    /// Its code.
+    /// Its code; `page_fault`: the case is about a #PF.
     #[must_use]
-    pub fn code(&self) -> Vec<u8> {
+    pub fn code(&self, page_fault: bool) -> Vec<u8> {
         let mut code = Vec::with_capacity(STUB_SIZE as usize);
-        if self.clobbers_cr2 {
+        if self.clobbers_cr2.unwrap_or(page_fault) {
             load(&mut code, 0, CLOBBERED_CR2);
             // MOV CR2, RAX
             code.extend([0x0f, 0x22, 0xd0]);
@@ -91,10 +92,10 @@ mod tests {
     fn stubs_are_what_they_say() {
         let stub = Stub {
             returns: 7,
-            clobbers_cr2: true,
+            clobbers_cr2: Some(true),
             ..Stub::default()
         };
-        let code = stub.code();
+        let code = stub.code(false);
         assert!(code.len() as u64 <= STUB_SIZE);
         let text: Vec<String> = Decoder::new(64, &code, DecoderOptions::NONE)
             .iter()

@@ -105,7 +105,7 @@ impl Expectation {
         Self::Survives(shot)
     }
 
-    pub(super) const fn is_about_the_end(&self) -> bool {
+    pub(crate) const fn is_about_the_end(&self) -> bool {
         matches!(self, Self::Ends(_))
     }
 
