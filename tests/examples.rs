@@ -116,7 +116,7 @@ fn kernel(folder: &Path, change: &dyn Fn(String) -> String) -> PathBuf {
         "opt-level=1",
     ]);
     rustc.args(["-C", "relocation-model=static", "-C", "no-redzone=yes"]);
-    rustc.args(["-C", "link-args=-nostartfiles -nostdlib -static -no-pie -Wl,-Ttext=0x200000 -Wl,--build-id=none -Wl,--defsym=rust_eh_personality=0"]);
+    rustc.args(["-C", "link-args=-nostartfiles -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--defsym=rust_eh_personality=0"]);
     let (code, out, err) = run(rustc.arg("-o").args([&elf, &main]));
     assert_eq!(code, Some(0), "{out}{err}");
     elf

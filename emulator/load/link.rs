@@ -151,11 +151,17 @@ impl Job<'_> {
                 .map_err(|e| self.work("writing the sources", &e))?;
             let object = match kind {
                 Kind::Source => {
-                    if contains(&source.bytes, b".include") {
-                        self.lay_out_includes(&include)?;
-                    }
                     let object = format!("{n}.object");
-                    self.assemble(root, source, &file, &object, &mut notes)?;
+                    let mut done = self.assemble(root, source, &file, &object, &mut notes);
+                    // Few need the built-in include files, and writing them takes longer than
+                    // assembling.
+                    if matches!(&done, Err(LoadError::Assemble { first, .. }) if first.contains("can't open "))
+                        && !include.exists()
+                    {
+                        self.lay_out_includes(&include)?;
+                        done = self.assemble(root, source, &file, &object, &mut notes);
+                    }
+                    done?;
                     object
                 }
                 Kind::Object | Kind::Archive => file,
@@ -409,10 +415,6 @@ SECTIONS
 }
 ";
 
-fn contains(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.windows(word.len()).any(|w| w == word)
-}
-
 /// The symbols that `ld` says are undefined.
 fn undefined_references(text: &str) -> Vec<String> {
     text.lines()
@@ -491,6 +493,14 @@ mod tests {
         let text = &linked.image.segments[0].data;
         let target = i32::from_le_bytes(text[1..5].try_into().unwrap());
         assert_eq!(0x20_0005 + i64::from(target), 0x1f_0080);
+    }
+
+    #[test]
+    fn built_in_includes_are_found() {
+        let linked = link(&linkage(&[("a.S", ".include \"kernel.inc\"\nhere: nop\n")])).unwrap();
+        assert!(linked.image.resolve("kernel_init").is_ok());
+        let e = link(&linkage(&[("a.S", ".include \"none.inc\"\n")])).unwrap_err();
+        assert!(e.to_string().contains("none.inc"), "{e}");
     }
 
     #[test]

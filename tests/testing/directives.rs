@@ -193,7 +193,7 @@ fn a_toml_file_beside_an_object_file() {
         "pf.test.toml",
         "code = \"pf.o\"\ngate = [\"PF page_fault\"]\n\n[[test]]\nname = \"misaligned\"\ncontext = \"kernel\"\nraise = \"PF,ec=0x2,addr=0x1000\"\nlimit = 0x1000\nfails = '\"rcx, rdx, rsi, rdi, r8, r9, r10, r11 are not restored\"'\n\n[[test]]\nname = \"bytes\"\nexpect = [\"memory page_fault u8 0x50\", \"nothing\"]\n",
     );
-    let suite = Suite::read(&[toml.clone()]);
+    let suite = Suite::read(std::slice::from_ref(&toml));
     let report = suite.run(&Options::default(), &false.into(), &|_| {});
     let outcomes: Vec<_> = report
         .results
