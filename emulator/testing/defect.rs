@@ -11,6 +11,8 @@ pub enum DefectKind {
     IretTooEarly,
     /// IRET above the frame: too much was popped.
     IretTooLate,
+    /// IRETD or IRET where the frame needs IRETQ.
+    IretSize,
     /// A function is entered with RSP + 8 not a multiple of 16 (System V ABI, 3.2.2).
     MisalignedCall,
     /// A function is entered, or a string instruction runs, with the interrupted code's DF
@@ -24,10 +26,11 @@ pub enum DefectKind {
 
 impl DefectKind {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ErrorCodeNotPopped,
         Self::IretTooEarly,
         Self::IretTooLate,
+        Self::IretSize,
         Self::MisalignedCall,
         Self::DirectionFlag,
         Self::WrongGs,
@@ -41,6 +44,7 @@ impl DefectKind {
             Self::ErrorCodeNotPopped => "error-code-not-popped",
             Self::IretTooEarly => "iret-too-early",
             Self::IretTooLate => "iret-too-late",
+            Self::IretSize => "iret-size",
             Self::MisalignedCall => "misaligned-call",
             Self::DirectionFlag => "direction-flag",
             Self::WrongGs => "wrong-gs",

@@ -166,15 +166,23 @@ fn listing(session: &Session, rip: u64) -> String {
     out
 }
 
-/// The last lines of the events as text.
+/// The events as text: the first lines, and the last.
 pub(super) fn trace(session: &Session, events: &[Event]) -> String {
-    let mut lines = rendered(session, events);
-    let left_out = lines.len().saturating_sub(TRACE);
+    let lines = rendered(session, events);
     let mut out = String::new();
-    if left_out != 0 {
-        let _ = writeln!(out, "    ... {left_out} lines before");
+    let left_out = lines.len().saturating_sub(TRACE);
+    let first = if left_out == 0 {
+        lines.len()
+    } else {
+        TRACE / 2
+    };
+    for line in &lines[..first] {
+        let _ = writeln!(out, "    {line}");
     }
-    for line in lines.drain(left_out..) {
+    if left_out != 0 {
+        let _ = writeln!(out, "    ... {left_out} lines between");
+    }
+    for line in &lines[first + left_out..] {
         let _ = writeln!(out, "    {line}");
     }
     out

@@ -8,6 +8,9 @@ use crate::trace::Boundary;
 pub struct Stub {
     /// What it returns in RAX.
     pub returns: u64,
+    /// It returns its first argument, as handlers do that are given a frame and return one to go on
+    /// with.
+    pub returns_first: bool,
     /// Whether it overwrites the registers that a function may (System V ABI, 3.2.1): RCX, RDX, RSI,
     /// RDI, R8 to R11.
     pub clobbers: bool,
@@ -20,6 +23,7 @@ impl Default for Stub {
     fn default() -> Self {
         Self {
             returns: 0,
+            returns_first: false,
             clobbers: true,
             clobbers_cr2: None,
         }
@@ -71,12 +75,17 @@ impl Stub {
             // MOV CR2, RAX
             code.extend([0x0f, 0x22, 0xd0]);
         }
+        if self.returns_first {
+            // MOV RAX, RDI
+            code.extend([0x48, 0x89, 0xf8]);
+        } else {
+            load(&mut code, 0, self.returns);
+        }
         if self.clobbers {
             for r in CALLER_SAVED {
                 load(&mut code, r, clobbered(r));
             }
         }
-        load(&mut code, 0, self.returns);
         code.push(0xc3);
         debug_assert!(code.len() as u64 <= STUB_SIZE);
         code
@@ -102,9 +111,15 @@ mod tests {
             .map(|i| i.to_string())
             .collect();
         assert_eq!(text[1], "mov cr2,rax");
-        assert_eq!(text[2], "mov rcx,0DEAD0000000001CCh");
-        assert_eq!(text[9], "mov r11,0DEAD000000000BCCh");
-        assert_eq!(text[10], "mov rax,7");
+        assert_eq!(text[2], "mov rax,7");
+        assert_eq!(text[3], "mov rcx,0DEAD0000000001CCh");
+        assert_eq!(text[10], "mov r11,0DEAD000000000BCCh");
         assert_eq!(text[11], "ret");
+        let first = Stub {
+            returns_first: true,
+            clobbers: false,
+            ..Stub::default()
+        };
+        assert_eq!(first.code(false), [0x48, 0x89, 0xf8, 0xc3]);
     }
 }

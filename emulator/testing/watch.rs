@@ -57,7 +57,22 @@ impl Session {
             return;
         }
         if is_iret(insn) && regs.cpl == 0 {
-            self.look_at_frame(regs);
+            if insn.mnemonic() == Mnemonic::Iretq {
+                self.look_at_frame(regs);
+            } else {
+                let text = format!(
+                    "{} at {} pops values of {} bits, and a frame of 64-bit mode has 64: IRETQ is needed \
+                     (SDM vol. 2, IRET)",
+                    self.insn_text(regs.rip).to_uppercase(),
+                    self.name(regs.rip),
+                    if insn.mnemonic() == Mnemonic::Iretd {
+                        32
+                    } else {
+                        16
+                    }
+                );
+                self.defect(DefectKind::IretSize, regs.rip, text);
+            }
         }
         if regs.cpl == 0
             && uses_gs(insn)

@@ -158,3 +158,13 @@ fn the_direction_flag_is_not_cleared() {
         ],
     );
 }
+
+/// IRET without a suffix is IRETD for the assemblers, in 64-bit mode too (SDM vol. 2, IRET).
+#[test]
+fn iret_is_not_iretq() {
+    planted(
+        &[("    iretq", "    iretl")],
+        DefectKind::IretSize,
+        &["IRET", "pops values of 32 bits", "IRETQ is needed"],
+    );
+}

@@ -451,6 +451,7 @@ impl Reader<'_> {
             }
             let (option, value) = self.option(w, &["returns", "cr2", "preserves"])?;
             match (option, value.text.as_str()) {
+                ("returns", "rdi") => stub.returns_first = true,
                 ("returns", _) => stub.returns = self.value(&value)?,
                 ("cr2", "kept") => stub.clobbers_cr2 = Some(false),
                 ("cr2", "clobbered") => stub.clobbers_cr2 = Some(true),

@@ -45,7 +45,7 @@ pub const DIRECTIVES: &[Row] = rows! {
     "register" "REGISTER=VALUE..." false "registers of the interrupted code; a value may be a place";
     "raise" "nothing|nmi|irq=VECTOR|mce|VECTOR[,ec=CODE][,addr=ADDRESS][+...]" false "what arrives there";
     "inject" "--nmi|--irq|--mce|--exception WHEN" false "what arrives elsewhere, as `iretrace run` has it";
-    "stub" "NAME [returns=VALUE] [preserves] [cr2=kept|clobbered]" false "what a stub does";
+    "stub" "NAME [returns=VALUE|rdi] [preserves] [cr2=kept|clobbered]" false "what a stub does";
     "until" "return|stop|place PLACE|call NAME" false "where the run ends";
     "limit" "INSTRUCTIONS" false "after how many instructions it has failed";
     "nmi-body" "PLACE" false "where the work of an NMI begins, for the rule nmi-unserved";
