@@ -85,7 +85,8 @@ impl GuestTests {
             );
         }
         if self.inner.take().is_some_and(|inner| inner > indent) {
-            // The sum of a test whose parts have been counted.
+            // The sum of a test whose parts have been counted; it is a part itself.
+            self.inner = (indent > 0).then_some(indent);
             if !ok && self.failed == 0 {
                 self.count(1, description);
             }

@@ -95,7 +95,7 @@ impl Stub {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iced_x86::{Decoder, DecoderOptions};
+    use iced_x86::{Decoder, DecoderOptions, Mnemonic, Register};
 
     #[test]
     fn stubs_are_what_they_say() {
@@ -106,15 +106,20 @@ mod tests {
         };
         let code = stub.code(false);
         assert!(code.len() as u64 <= STUB_SIZE);
-        let text: Vec<String> = Decoder::new(64, &code, DecoderOptions::NONE)
+        let insns: Vec<_> = Decoder::new(64, &code, DecoderOptions::NONE)
             .iter()
-            .map(|i| i.to_string())
+            .map(|i| (i.mnemonic(), i.op0_register(), i.immediate64()))
             .collect();
-        assert_eq!(text[1], "mov cr2,rax");
-        assert_eq!(text[2], "mov rax,7");
-        assert_eq!(text[3], "mov rcx,0DEAD0000000001CCh");
-        assert_eq!(text[10], "mov r11,0DEAD000000000BCCh");
-        assert_eq!(text[11], "ret");
+        let loads = |n: usize, register, value| {
+            assert_eq!(insns[n], (Mnemonic::Mov, register, value));
+        };
+        loads(0, Register::RAX, CLOBBERED_CR2);
+        assert_eq!(insns[1].1, Register::CR2);
+        loads(2, Register::RAX, 7);
+        loads(3, Register::RCX, clobbered(1));
+        loads(10, Register::R11, clobbered(11));
+        assert_eq!(insns[11].0, Mnemonic::Ret);
+        assert_eq!(insns.len(), 12);
         let first = Stub {
             returns_first: true,
             clobbers: false,
