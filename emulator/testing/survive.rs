@@ -15,6 +15,9 @@ use crate::trace::Source;
 /// Boundaries at which it is tried.
 const MOST: u64 = 20_000;
 
+/// Boundaries that all tries together may pass: some seconds.
+const WORK: u64 = 1_000_000;
+
 /// What is expected of each fork: all but sweeps, and what an event changes by itself.
 fn kept(case: &Case) -> Vec<Expectation> {
     let kept = |e: &&Expectation| {
@@ -50,8 +53,8 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
     }
     let kind = shot.kind();
     let mut failures: Vec<(u64, Problem)> = Vec::new();
-    let (mut tried, mut first_at) = (0, None);
-    while session.step().is_none() && tried < MOST {
+    let (mut tried, mut work) = (0, 0u64);
+    while session.step().is_none() {
         let rip = session.machine.cpu().regs.rip;
         if session.seen.root.is_none()
             || session.seen.resumed.is_some()
@@ -59,11 +62,18 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
         {
             continue;
         }
+        if tried == MOST || work > WORK {
+            let text = format!(
+                "the handler is too long to try {shot} at every boundary: given up after {tried}, at {}",
+                case.program.name_of(rip)
+            );
+            return Ok(vec![Problem::new(format!("survives {shot}"), text).at(rip)]);
+        }
         tried += 1;
-        let (fork, problems) = fork(session, &raise, &expected)?;
+        let (fork, passed, problems) = fork(session, &raise, &expected)?;
         session = fork;
+        work = work.saturating_add(passed);
         if let Some(problem) = problems.into_iter().next() {
-            first_at.get_or_insert(rip);
             failures.push((rip, problem));
         }
     }
@@ -102,12 +112,13 @@ fn may_wait(raise: &Raise) -> bool {
         .is_some_and(|v| v == Vector::NMI || v == Vector::MC || v.0 >= 32)
 }
 
-/// Raises it here, follows the run to its end, and comes back.
+/// Raises it here, follows the run to its end, and comes back: the session, the boundaries that the
+/// run had, and what does not hold.
 fn fork(
     mut session: Session,
     raise: &Raise,
     expected: &[Expectation],
-) -> Result<(Session, Vec<Problem>), TestError> {
+) -> Result<(Session, u64, Vec<Problem>), TestError> {
     let seen = session.seen.clone();
     let (events, left) = (session.tape.len(), session.left);
     let mark = session.machine.mark();
@@ -128,9 +139,10 @@ fn fork(
         problems.extend(run.check(&default)?);
     }
     let mut session = run.session;
+    let passed = session.seen.boundaries.saturating_sub(seen.boundaries);
     session.machine.rewind(&mark);
     session.machine.unmark();
     session.tape.truncate(events);
     (session.seen, session.left) = (seen, left);
-    Ok((session, problems))
+    Ok((session, passed, problems))
 }

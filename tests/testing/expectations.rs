@@ -233,6 +233,17 @@ fn survival() {
     );
 }
 
+/// A handler that is too long is not tried at some places and called good.
+#[test]
+fn what_cannot_be_tried_everywhere_has_not_survived() {
+    let long = "mov $30000, %ecx\n1: dec %ecx\n jnz 1b\n mov $0x5eed000000001055, %rcx\n iretq";
+    let case = nmi_case(long).expect(Expectation::survives_nmi());
+    fails(
+        case,
+        "too long to try nmi at every boundary: given up after",
+    );
+}
+
 #[test]
 fn set_ups_that_cannot_be_are_errors() {
     let program = program("irq: iretq\n");
