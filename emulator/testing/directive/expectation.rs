@@ -1,8 +1,8 @@
 //! `expect`: what must hold.
 
-use super::apply::Reader;
 use super::error::{DirectiveError, unknown};
 use super::line::Word;
+use super::reader::Reader;
 use super::table::EXPECTATIONS;
 use crate::check::{RuleId, Severity};
 use crate::sweep::Shot;

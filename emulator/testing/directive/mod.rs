@@ -23,6 +23,7 @@ mod error;
 mod expectation;
 mod file;
 mod line;
+mod reader;
 mod table;
 mod toml;
 
