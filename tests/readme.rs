@@ -109,3 +109,22 @@ fn the_commands_under_use_parse() {
         );
     }
 }
+
+#[test]
+fn the_test_of_a_handler_fails_as_shown() {
+    let source = block("```asm\n#@ gate PF page_fault");
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!("#@ gate PF page_fault\n{}\n", source[1..].join("\n"));
+    std::fs::write(folder.path().join("pf.S"), text).expect("written");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_iretrace"))
+        .args(["test", "pf.S"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the program runs");
+    assert_eq!(run.status.code(), Some(100));
+    let out = String::from_utf8(run.stdout).expect("UTF-8");
+    assert_eq!(
+        block("$ iretrace test pf.S"),
+        out.lines().collect::<Vec<_>>()
+    );
+}

@@ -10,6 +10,7 @@ mod exit_code;
 mod explain;
 mod failure;
 mod findings;
+mod guest_tests;
 mod image_args;
 mod interrupt;
 mod machine_args;
@@ -25,6 +26,7 @@ mod schema;
 mod session;
 mod sweep;
 mod talk;
+mod test;
 mod until;
 mod walk;
 

@@ -271,7 +271,7 @@ fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(
     })
 }
 
-fn read(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
     let unreadable = |cause: String| LoadError::Unreadable {
         file: name.to_owned(),
         cause,

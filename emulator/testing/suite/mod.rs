@@ -1,0 +1,13 @@
+//! Many tests at once: found in files and folders, run in parallel, reported.
+
+mod discover;
+mod helper;
+mod ktap;
+mod report;
+mod run;
+mod xml;
+
+pub use discover::discover;
+pub use helper::main;
+pub use report::{Format, render};
+pub use run::{Listed, Options, Outcome, Report, Suite, TestResult};
