@@ -56,6 +56,7 @@ pub mod engine;
 pub mod html;
 pub mod load;
 pub mod machine;
+pub mod matrix;
 pub mod printable;
 pub mod schedule;
 mod suggest;

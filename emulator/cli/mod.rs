@@ -13,6 +13,7 @@ mod findings;
 mod image_args;
 mod interrupt;
 mod machine_args;
+mod matrix;
 mod merge;
 mod model_switch;
 mod number;
