@@ -9,6 +9,7 @@ mod html;
 mod markdown;
 mod nmi_cost;
 mod plan;
+pub mod plot;
 mod report;
 mod runner;
 mod strategy;

@@ -33,8 +33,9 @@ impl Size {
         if all < 256 {
             return LEAST;
         }
-        let more = all.saturating_mul(EACH).div_ceil(1 << 20) << 20;
-        LEAST.saturating_add(more)
+        let more = all.saturating_mul(EACH);
+        let more = more.checked_next_multiple_of(1 << 20);
+        LEAST.saturating_add(more.unwrap_or(u64::MAX))
     }
 }
 
