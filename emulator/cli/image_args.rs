@@ -31,8 +31,8 @@ pub struct ImageArgs {
     )]
     pub include: Vec<PathBuf>,
 
-    /// Define a symbol for an assembly source (repeatable): TASKS=8 is NAME = 8, PAGES=lazy is
-    /// PAGES.lazy = 1, which '.ifdef PAGES.lazy' asks for
+    /// Define a symbol for an assembly source (repeatable): TASKS=8 is TASKS = 8, PAGES=lazy is
+    /// PAGES = 1 and PAGES.lazy = 1, which '.ifdef PAGES.lazy' asks for
     #[arg(
         short = 'D',
         long,

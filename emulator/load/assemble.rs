@@ -209,8 +209,8 @@ impl Job<'_> {
         self.include.iter().cloned().for_each(&mut search);
         search(Path::new(BUILTIN_FOLDER).join("include"));
         search(BUILTIN_FOLDER.into());
-        for define in self.define {
-            arguments.extend(["--defsym".into(), define.symbol().into()]);
+        for symbol in self.define.iter().flat_map(Define::symbols) {
+            arguments.extend(["--defsym".into(), symbol.into()]);
         }
         arguments.push(OsString::from(&self.file));
         let outcome = self.tool(root, Tool::As, &arguments)?;

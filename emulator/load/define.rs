@@ -14,8 +14,8 @@ const MAX_LENGTH: usize = 64;
 pub enum DefineValue {
     /// The symbol `NAME` has this value.
     Number(u64),
-    /// The symbol `NAME.WORD` is 1, with `_` for each `-` of the word: a source tells words apart
-    /// by `.ifdef`.
+    /// The symbols `NAME` and `NAME.WORD` are 1, with `_` for each `-` of the word: a source tells
+    /// words apart by `.ifdef NAME.WORD`, and an unknown one from none by `.ifdef NAME`.
     Word(String),
 }
 
@@ -89,11 +89,17 @@ impl Define {
         &self.value
     }
 
-    /// The argument of the assembler's `--defsym`.
-    pub(super) fn symbol(&self) -> String {
+    /// The arguments of the assembler's `--defsym`.
+    pub(super) fn symbols(&self) -> Vec<String> {
+        let name = &self.name;
         match &self.value {
-            DefineValue::Number(n) => format!("{}={n}", self.name),
-            DefineValue::Word(w) => format!("{}.{}=1", self.name, w.replace('-', "_")),
+            DefineValue::Number(n) => vec![format!("{name}={n}")],
+            DefineValue::Word(w) => {
+                vec![
+                    format!("{name}=1"),
+                    format!("{name}.{}=1", w.replace('-', "_")),
+                ]
+            }
         }
     }
 }
@@ -138,7 +144,7 @@ mod tests {
 
     #[test]
     fn numbers_and_words_become_symbols() {
-        for (text, shown, symbol) in [
+        for (text, shown, symbols) in [
             ("TASKS=8", "TASKS=8", "TASKS=8"),
             // The assembler would take 010 for octal.
             ("TASKS=010", "TASKS=10", "TASKS=10"),
@@ -148,13 +154,13 @@ mod tests {
                 "N=18446744073709551615",
                 "N=18446744073709551615",
             ),
-            ("PAGES=lazy", "PAGES=lazy", "PAGES.lazy=1"),
-            ("NMI=no-iret", "NMI=no-iret", "NMI.no_iret=1"),
-            ("a_1=b_2-c", "a_1=b_2-c", "a_1.b_2_c=1"),
+            ("PAGES=lazy", "PAGES=lazy", "PAGES=1 PAGES.lazy=1"),
+            ("NMI=no-iret", "NMI=no-iret", "NMI=1 NMI.no_iret=1"),
+            ("a_1=b_2-c", "a_1=b_2-c", "a_1=1 a_1.b_2_c=1"),
         ] {
             let define: Define = text.parse().unwrap();
             assert_eq!(define.to_string(), shown);
-            assert_eq!(define.symbol(), symbol);
+            assert_eq!(define.symbols().join(" "), symbols);
             assert_eq!(shown.parse(), Ok(define));
         }
     }
