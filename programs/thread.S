@@ -97,9 +97,10 @@ phase_end:
     jne  .Lelsewhere
     cmp  rax, RUNNING
     jb   .Ltoo_few
-    xor  eax, eax
+    forget_registers
     succeed "thread: every sample is where the profiler reads"
 .Lelsewhere:
+    forget_registers
     fail "thread: samples are missing in the profiler's buffer"
 .Ltoo_few:
     fail "thread: an NMI was lost"

@@ -213,14 +213,13 @@ impl Machine {
     }
 }
 
-/// Whether a write access of `insn` is a read-modify-write.
+/// Whether a write access of `insn` is a read-modify-write; a read of another operand is none.
 pub(super) fn reads_destination(insn: &Instruction) -> bool {
     use iced_x86::{InstructionInfoFactory, OpAccess};
     let mut factory = InstructionInfoFactory::new();
-    factory.info(insn).used_memory().iter().any(|m| {
-        matches!(
-            m.access(),
-            OpAccess::ReadWrite | OpAccess::ReadCondWrite | OpAccess::Read | OpAccess::CondRead
-        )
-    })
+    factory
+        .info(insn)
+        .used_memory()
+        .iter()
+        .any(|m| matches!(m.access(), OpAccess::ReadWrite | OpAccess::ReadCondWrite))
 }

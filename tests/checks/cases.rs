@@ -374,6 +374,13 @@ nmi_entry:
         ("push rax\n    pop  rax", false),
         ("pushfq\n    pop  rax", false),
         ("call 1f\n1:  pop  rax", false),
+        // The operand that is read is another one than the one that is written.
+        ("push [rsp + 8]\n    pop  rax", false),
+        (
+            "call [target]\n1:  pop  rax\n    .pushsection .data\ntarget: .quad 1b\n    .popsection",
+            false,
+        ),
+        ("xadd [rsp - 8], rax", true),
         // Allocated after the NMI; that it is read uninitialised is nothing to the NMI.
         ("sub  rsp, 8\n    pop  rax", false),
         ("mov  rax, [rsp]", false),
