@@ -85,7 +85,7 @@ impl Default for MatrixPlan {
             nmi: NMI.iter().collect(),
             cells: true,
             depth: 2,
-            patience: 20_000,
+            patience: 1_000,
             cost_nmi: &NMI[2],
             costs: vec![
                 (Axis::Tasks, decades(10_000)),
