@@ -33,6 +33,8 @@ pub struct Cost {
     pub faults: u64,
     /// Writes of page-table entries, by the program's count.
     pub pte_writes: u64,
+    /// Those of them that fill an entry into a task's table after it was made.
+    pub fill_writes: u64,
     /// Bytes of page tables that were allocated, by the program's count.
     pub table_bytes: u64,
 }
@@ -121,6 +123,7 @@ fn measured(subject: &Subject, machine: &Machine, arrivals: &[u64]) -> Option<Co
         r#use: end - used,
         faults: subject.quad(machine, "count_faults")?,
         pte_writes: subject.quad(machine, "count_pte_writes")?,
+        fill_writes: subject.quad(machine, "count_fill_writes")?,
         table_bytes: subject.quad(machine, "count_table_bytes")?,
     })
 }

@@ -1,7 +1,7 @@
 //! What a matrix is asked to do.
 
 use super::strategy::{NMI, PAGES, Strategy};
-use super::subject::Size;
+use crate::load::{Define, DefineError};
 
 /// What grows in a series of cost runs.
 #[derive(
@@ -31,16 +31,34 @@ impl Axis {
         }
     }
 
-    /// The size that has so many of it, and as many of the others as the program has by itself.
+    /// What the program is told it by.
     #[must_use]
-    pub fn size(self, n: u64) -> Size {
-        let mut size = Size::default();
+    pub const fn symbol(self) -> &'static str {
         match self {
-            Self::Tasks => size.tasks = Some(n),
-            Self::Mappings => size.mappings = Some(n),
-            Self::Forks => size.forks = Some(n),
+            Self::Tasks => "TASKS",
+            Self::Mappings => "MAPPINGS",
+            Self::Forks => "FORKS",
         }
-        size
+    }
+}
+
+/// A series of cost runs: one thing grows, the others stay as the program has them by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CostSeries {
+    /// What grows.
+    pub axis: Axis,
+    /// How much of it there is.
+    pub sizes: Vec<u64>,
+    /// What is defined besides.
+    pub define: Vec<Define>,
+}
+
+impl CostSeries {
+    /// The definitions of one of its runs.
+    pub(super) fn definitions(&self, n: u64) -> Result<Vec<Define>, DefineError> {
+        let mut all = self.define.clone();
+        all.push(Define::number(self.axis.symbol(), n)?);
+        Ok(all)
     }
 }
 
@@ -60,8 +78,8 @@ pub struct MatrixPlan {
     pub patience: u64,
     /// The NMI strategy of all cost runs.
     pub cost_nmi: &'static Strategy,
-    /// The sizes of the cost runs; an axis may be empty.
-    pub costs: Vec<(Axis, Vec<u64>)>,
+    /// The cost runs, at most one series an axis.
+    pub costs: Vec<CostSeries>,
 }
 
 /// 1, 3, 10, ... up to `most`, which is one of them.
@@ -78,6 +96,10 @@ fn decades(most: u64) -> Vec<u64> {
     all
 }
 
+fn words(all: &[&str]) -> Vec<Define> {
+    all.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
 impl Default for MatrixPlan {
     fn default() -> Self {
         Self {
@@ -85,12 +107,26 @@ impl Default for MatrixPlan {
             nmi: NMI.iter().collect(),
             cells: true,
             depth: 2,
-            patience: 1_000,
+            patience: 500,
             cost_nmi: &NMI[2],
             costs: vec![
-                (Axis::Tasks, decades(10_000)),
-                (Axis::Mappings, decades(1_000)),
-                (Axis::Forks, decades(1_000)),
+                CostSeries {
+                    axis: Axis::Tasks,
+                    sizes: decades(10_000),
+                    define: Vec::new(),
+                },
+                // With an entry for 2 MiB, new mappings need new entries now and then; with one for
+                // 512 GiB the first is the last.
+                CostSeries {
+                    axis: Axis::Mappings,
+                    sizes: decades(10_000),
+                    define: words(&["PRIVATE=pd", "TASKS=1000"]),
+                },
+                CostSeries {
+                    axis: Axis::Forks,
+                    sizes: decades(10_000),
+                    define: Vec::new(),
+                },
             ],
         }
     }
@@ -101,8 +137,8 @@ impl MatrixPlan {
     #[must_use]
     pub fn quick(mut self) -> Self {
         self.depth = 1;
-        for (_, sizes) in &mut self.costs {
-            sizes.retain(|n| [1, 10, 100].contains(n));
+        for series in &mut self.costs {
+            series.sizes.retain(|n| [1, 10, 100].contains(n));
         }
         self
     }
@@ -118,8 +154,9 @@ mod tests {
         let plan = MatrixPlan::default();
         assert_eq!(plan.cost_nmi.word, "nestable");
         // The numbers of tasks.
-        assert_eq!(plan.costs[0].1.first(), Some(&1));
-        assert_eq!(plan.costs[0].1.last(), Some(&10_000));
-        assert_eq!(plan.quick().costs[0].1, [1, 10, 100]);
+        assert_eq!(plan.costs[0].sizes.first(), Some(&1));
+        assert_eq!(plan.costs[0].sizes.last(), Some(&10_000));
+        assert_eq!(plan.clone().quick().costs[0].sizes, [1, 10, 100]);
+        assert_eq!(plan.costs[1].define.len(), 2);
     }
 }

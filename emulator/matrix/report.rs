@@ -35,6 +35,8 @@ pub struct Series {
     pub axis: Axis,
     /// How much of it there is.
     pub sizes: Vec<u64>,
+    /// What is defined besides: `PRIVATE=pd`.
+    pub define: Vec<String>,
 }
 
 /// Everything that a matrix has shown.
@@ -71,7 +73,7 @@ pub struct MatrixReport {
 impl MatrixReport {
     /// An empty one.
     pub(super) fn new(program: &str, plan: &MatrixPlan) -> Self {
-        let sizes: u64 = plan.costs.iter().map(|(_, s)| s.len() as u64).sum();
+        let sizes: u64 = plan.costs.iter().map(|s| s.sizes.len() as u64).sum();
         Self {
             version: MATRIX_VERSION,
             program: program.to_owned(),
@@ -90,9 +92,10 @@ impl MatrixReport {
             series: plan
                 .costs
                 .iter()
-                .map(|(axis, sizes)| Series {
-                    axis: *axis,
-                    sizes: sizes.clone(),
+                .map(|s| Series {
+                    axis: s.axis,
+                    sizes: s.sizes.clone(),
+                    define: s.define.iter().map(ToString::to_string).collect(),
                 })
                 .collect(),
             wanted_costs: sizes * plan.pages.len() as u64,

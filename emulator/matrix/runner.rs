@@ -6,10 +6,10 @@ use std::sync::{Mutex, mpsc};
 use super::cell::{Cell, cell};
 use super::cost::{CostRun, cost_run};
 use super::error::MatrixError;
-use super::plan::{Axis, MatrixPlan};
+use super::plan::{CostSeries, MatrixPlan};
 use super::report::MatrixReport;
 use super::strategy::Strategy;
-use super::subject::{Open, Size, Subject};
+use super::subject::{Open, Subject};
 
 /// A matrix of one program.
 pub struct Matrix<'a> {
@@ -31,9 +31,9 @@ impl std::fmt::Debug for Matrix<'_> {
 
 /// One piece of the work.
 #[derive(Clone, Copy)]
-enum Job {
+enum Job<'a> {
     Cell(&'static Strategy, &'static Strategy),
-    Cost(&'static Strategy, Axis, u64),
+    Cost(&'static Strategy, &'a CostSeries, u64),
 }
 
 /// What a piece came to.
@@ -54,33 +54,34 @@ pub struct Progress {
 }
 
 impl Matrix<'_> {
-    fn jobs(&self) -> Vec<Job> {
+    fn jobs(&self) -> Vec<Job<'_>> {
         let plan = self.plan;
         let mut jobs = Vec::new();
         // The longest first, so that all threads end at about the same time.
         for &pages in plan.pages.iter().filter(|_| plan.cells) {
             jobs.extend(plan.nmi.iter().map(|&nmi| Job::Cell(pages, nmi)));
         }
-        for (axis, sizes) in &plan.costs {
+        for series in &plan.costs {
             for &pages in &plan.pages {
-                jobs.extend(sizes.iter().map(|&n| Job::Cost(pages, *axis, n)));
+                let sizes = series.sizes.iter();
+                jobs.extend(sizes.map(|&n| Job::Cost(pages, series, n)));
             }
         }
         jobs
     }
 
-    fn make(&self, job: Job, interrupt: &AtomicBool) -> Result<Option<Done>, MatrixError> {
+    fn make(&self, job: Job<'_>, interrupt: &AtomicBool) -> Result<Option<Done>, MatrixError> {
         let subject =
-            |pages, nmi, size| Subject::open(self.open, &self.program, (pages, nmi), size);
+            |pages, nmi, define| Subject::open(self.open, &self.program, (pages, nmi), define);
         match job {
             Job::Cell(pages, nmi) => {
-                let subject = subject(pages, nmi, Size::default())?;
+                let subject = subject(pages, nmi, Vec::new())?;
                 let made = cell(&subject, (pages.word, nmi.word), self.plan, interrupt)?;
                 Ok(made.map(|c| Done::Cell(Box::new(c))))
             }
-            Job::Cost(pages, axis, n) => {
-                let subject = subject(pages, self.plan.cost_nmi, axis.size(n))?;
-                let made = cost_run(&subject, pages.word, (axis, n), interrupt)?;
+            Job::Cost(pages, series, n) => {
+                let subject = subject(pages, self.plan.cost_nmi, series.definitions(n)?)?;
+                let made = cost_run(&subject, pages.word, (series.axis, n), interrupt)?;
                 Ok(made.map(|c| Done::Cost(Box::new(c))))
             }
         }

@@ -3,40 +3,31 @@
 use super::error::MatrixError;
 use super::strategy::Strategy;
 use crate::arch::{PhysAddr, VirtAddr};
-use crate::load::{Define, Image, LoadError};
+use crate::load::{Define, DefineValue, Image, LoadError};
 use crate::machine::{Machine, MachineConfig, TimeMode};
 use crate::sweep::SweepError;
 
 /// Makes the program's image with these definitions.
 pub type Open<'a> = dyn Fn(&[Define]) -> Result<Image, LoadError> + Sync + 'a;
 
-/// How many tasks there are when the mappings are made, how many mappings, and how many tasks are
-/// forked after that. `None`: as many as the program has if it is not told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Size {
-    /// `TASKS`.
-    pub tasks: Option<u64>,
-    /// `MAPPINGS`.
-    pub mappings: Option<u64>,
-    /// `FORKS`.
-    pub forks: Option<u64>,
-}
-
-impl Size {
-    /// The RAM that such a run is given: room for a few page tables for each task and mapping.
-    #[must_use]
-    pub fn ram(&self) -> u64 {
-        const LEAST: u64 = 64 << 20;
-        const EACH: u64 = 16 << 10;
-        let all = [self.tasks, self.mappings, self.forks].into_iter();
-        let all = all.flatten().fold(0u64, u64::saturating_add);
-        if all < 256 {
-            return LEAST;
-        }
-        let more = all.saturating_mul(EACH);
-        let more = more.checked_next_multiple_of(1 << 20);
-        LEAST.saturating_add(more.unwrap_or(u64::MAX))
+/// The RAM that a run with these definitions is given: room for a few page tables for each task,
+/// mapping and fork, whatever they are called.
+#[must_use]
+fn ram(define: &[Define]) -> u64 {
+    const LEAST: u64 = 64 << 20;
+    const EACH: u64 = 16 << 10;
+    // That many fit into the least.
+    const FEW: u64 = 256;
+    let all = define.iter().fold(0u64, |sum, d| match d.value() {
+        DefineValue::Number(n) => sum.saturating_add(*n),
+        DefineValue::Word(_) => sum,
+    });
+    if all < FEW {
+        return LEAST;
     }
+    let more = all.saturating_mul(EACH);
+    let more = more.checked_next_multiple_of(1 << 20);
+    LEAST.saturating_add(more.unwrap_or(u64::MAX))
 }
 
 /// The program with everything defined.
@@ -56,22 +47,17 @@ fn shown(define: &[Define]) -> String {
     all.join(" ")
 }
 
-/// Definitions of a strategy pair and a size.
-fn definitions(pages: &Strategy, nmi: &Strategy, size: Size) -> Result<Vec<Define>, MatrixError> {
+/// Definitions of a strategy pair, and `more` of them.
+fn definitions(
+    pages: &Strategy,
+    nmi: &Strategy,
+    more: Vec<Define>,
+) -> Result<Vec<Define>, MatrixError> {
     let mut all = vec![
         Define::word("PAGES", pages.word)?,
         Define::word("NMI", nmi.word)?,
     ];
-    let sizes = [
-        ("TASKS", size.tasks),
-        ("MAPPINGS", size.mappings),
-        ("FORKS", size.forks),
-    ];
-    for (name, value) in sizes {
-        if let Some(value) = value {
-            all.push(Define::number(name, value)?);
-        }
-    }
+    all.extend(more);
     Ok(all)
 }
 
@@ -81,15 +67,15 @@ impl Subject {
         open: &Open<'_>,
         program: &[String],
         (pages, nmi): (&Strategy, &Strategy),
-        size: Size,
+        more: Vec<Define>,
     ) -> Result<Self, MatrixError> {
-        let define = definitions(pages, nmi, size)?;
+        let define = definitions(pages, nmi, more)?;
         let image = open(&define).map_err(|error| MatrixError::Load {
             definitions: shown(&define),
             error,
         })?;
         let config = MachineConfig {
-            ram_size: size.ram(),
+            ram_size: ram(&define),
             time: TimeMode::Frozen,
             ..MachineConfig::default()
         };
@@ -166,13 +152,10 @@ mod tests {
 
     #[test]
     fn ram_grows_with_what_needs_page_tables() {
-        let tasks = |n| Size {
-            tasks: Some(n),
-            ..Size::default()
-        };
-        assert_eq!(Size::default().ram(), 64 << 20);
-        assert_eq!(tasks(100).ram(), 64 << 20);
-        assert_eq!(tasks(10_000).ram(), (64 + 157) << 20);
-        assert_eq!(tasks(u64::MAX).ram(), u64::MAX);
+        let tasks = |n| [Define::number("TASKS", n).unwrap()];
+        assert_eq!(ram(&[]), 64 << 20);
+        assert_eq!(ram(&tasks(100)), 64 << 20);
+        assert_eq!(ram(&tasks(10_000)), (64 + 157) << 20);
+        assert_eq!(ram(&tasks(u64::MAX)), u64::MAX);
     }
 }

@@ -35,20 +35,25 @@ pub struct Metric {
 }
 
 /// The metrics, in the reports' order.
-pub const METRICS: [Metric; 4] = [
+pub const METRICS: [Metric; 5] = [
     Metric {
-        name: "instructions to make the mappings",
+        name: "entries filled into tasks' tables",
+        meaning: "count_fill_writes: after the table was made, by a fault or by a walk",
+        of: |c| c.fill_writes,
+    },
+    Metric {
+        name: "instructions to make mappings and fork",
         meaning: "from phase_map to phase_use",
         of: |c| c.map,
     },
     Metric {
-        name: "instructions to use them",
+        name: "instructions to use the mappings",
         meaning: "from phase_use to phase_end",
         of: |c| c.r#use,
     },
     Metric {
-        name: "page-table writes",
-        meaning: "count_pte_writes: entries that the strategy writes, at all levels",
+        name: "page-table writes in all",
+        meaning: "count_pte_writes: every entry that is written, for new tasks too",
         of: |c| c.pte_writes,
     },
     Metric {
@@ -212,12 +217,21 @@ pub fn costs(report: &MatrixReport, axis: Axis, metric: &Metric) -> Option<Table
         first.make_ascii_uppercase();
     }
     Some(Table {
-        title: format!("{title}, as {} grow", axis.name()),
+        title: format!("{title}, as {} grow{}", axis.name(), with(&series.define)),
         heads,
         text: 1,
         text_after: usize::MAX,
         groups: vec![rows.collect()],
     })
+}
+
+/// ` (PRIVATE=pd)`, or nothing.
+pub(super) fn with(define: &[String]) -> String {
+    if define.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", define.join(", "))
+    }
 }
 
 /// All tables of numbers behind the first one.

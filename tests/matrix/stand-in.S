@@ -1,7 +1,7 @@
 # stand-in: a kernel so small that its matrix can be worked out by hand
 #
 # PAGES.lazy: the task lacks the mapping, PAGES.prealloc: it has it. NMI.naive: the handler touches it, NMI.no_touch: it
-# does not. Each mapping writes one entry; PAGES.walk writes one for each task too, and PAGES.stack never comes to an end.
+# does not. PRIVATE makes no difference. Each mapping writes one entry; PAGES.walk writes one for each task too, and PAGES.stack never comes to an end.
 
 .include "kernel.inc"
 .include "vmalloc.inc"
@@ -39,6 +39,7 @@ vmalloc:
     mov  edx, TASKS
 .Ltasks:
     inc  qword ptr [count_pte_writes]
+    inc  qword ptr [count_fill_writes]
     dec  edx
     jnz  .Ltasks
 .endif
@@ -88,6 +89,8 @@ page_fault_return:
 count_faults:
     .quad 0
 count_pte_writes:
+    .quad 0
+count_fill_writes:
     .quad 0
 count_table_bytes:
     .quad 0
