@@ -32,7 +32,7 @@ pub struct ImageArgs {
     pub include: Vec<PathBuf>,
 
     /// Define a symbol for an assembly source (repeatable): TASKS=8 is TASKS = 8, PAGES=lazy is
-    /// PAGES = 1 and PAGES.lazy = 1, which '.ifdef PAGES.lazy' asks for
+    /// PAGES.lazy = 1, which '.ifdef PAGES.lazy' asks for, and PAGES = -1
     #[arg(
         short = 'D',
         long,

@@ -14,8 +14,9 @@ const MAX_LENGTH: usize = 64;
 pub enum DefineValue {
     /// The symbol `NAME` has this value.
     Number(u64),
-    /// The symbols `NAME` and `NAME.WORD` are 1, with `_` for each `-` of the word: a source tells
-    /// words apart by `.ifdef NAME.WORD`, and an unknown one from none by `.ifdef NAME`.
+    /// The symbol `NAME.WORD` is 1, with `_` for each `-` of the word, and `NAME` is -1: a source
+    /// tells words apart by `.ifdef NAME.WORD`, an unknown one from none by `.ifdef NAME`, and any
+    /// from the numbers that it expects.
     Word(String),
 }
 
@@ -96,7 +97,7 @@ impl Define {
             DefineValue::Number(n) => vec![format!("{name}={n}")],
             DefineValue::Word(w) => {
                 vec![
-                    format!("{name}=1"),
+                    format!("{name}={:#x}", u64::MAX),
                     format!("{name}.{}=1", w.replace('-', "_")),
                 ]
             }
@@ -154,9 +155,21 @@ mod tests {
                 "N=18446744073709551615",
                 "N=18446744073709551615",
             ),
-            ("PAGES=lazy", "PAGES=lazy", "PAGES=1 PAGES.lazy=1"),
-            ("NMI=no-iret", "NMI=no-iret", "NMI=1 NMI.no_iret=1"),
-            ("a_1=b_2-c", "a_1=b_2-c", "a_1=1 a_1.b_2_c=1"),
+            (
+                "PAGES=lazy",
+                "PAGES=lazy",
+                "PAGES=0xffffffffffffffff PAGES.lazy=1",
+            ),
+            (
+                "NMI=no-iret",
+                "NMI=no-iret",
+                "NMI=0xffffffffffffffff NMI.no_iret=1",
+            ),
+            (
+                "a_1=b_2-c",
+                "a_1=b_2-c",
+                "a_1=0xffffffffffffffff a_1.b_2_c=1",
+            ),
         ] {
             let define: Define = text.parse().unwrap();
             assert_eq!(define.to_string(), shown);
