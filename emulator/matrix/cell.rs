@@ -133,6 +133,17 @@ impl Cell {
         }
     }
 
+    /// The verdict in a few words: `fine`, `frame-lost`, `hung`, `fails alone`.
+    #[must_use]
+    pub fn short_verdict(&self) -> String {
+        match &self.worst {
+            _ if !self.undisturbed.success => "fails alone".to_owned(),
+            Some(w) if w.verdict == Verdict::Finding => w.what.clone(),
+            Some(w) if w.verdict.is_bad() || w.verdict.is_undecided() => w.verdict.to_string(),
+            _ => "fine".to_owned(),
+        }
+    }
+
     /// The verdict in words: `fine`, `finding: frame-lost`, `fails alone: triple fault`.
     #[must_use]
     pub fn verdict(&self) -> String {

@@ -2,6 +2,7 @@
 
 mod cell;
 mod census;
+mod charts;
 mod cost;
 mod counts;
 mod error;

@@ -107,7 +107,7 @@ pub fn counts(report: &MatrixReport) -> Table {
             let counts = COUNT_COLUMNS.iter();
             let mut row: Vec<String> = counts.map(|k| grouped((k.of)(&run.counts))).collect();
             let schedule = c.worst.as_ref().filter(|_| c.undisturbed.success);
-            row.push(c.verdict());
+            row.push(c.short_verdict());
             row.push(schedule.map_or_else(String::new, |w| boundaries(&w.schedule)));
             row
         }),
