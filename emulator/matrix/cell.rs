@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 
 use super::census::{Census, Counter};
-use super::counts::{Counts, count};
+use super::counts::{Counted, Counts, count};
 use super::error::MatrixError;
 use super::nmi_cost::{NmiCost, nmi_cost};
 use super::plan::MatrixPlan;
 use super::subject::Subject;
 use crate::arch::VirtAddr;
-use crate::check::{CheckConfig, Finding, Findings, RuleId};
+use crate::check::{CheckConfig, RuleId};
 use crate::machine::{StopReason, Until};
 use crate::schedule::{Injection, ResolvedInjection, Stimulus, Trigger, resolve};
 use crate::sweep::{Bound, Class, Key, Plan, Shot, Sweep, Tally, Verdict};
@@ -33,6 +33,8 @@ pub struct Run {
     pub text: String,
     /// Whether the guest reported success.
     pub success: bool,
+    /// The last line on the guest's console.
+    pub said: String,
     /// Instructions.
     pub insns: u64,
     /// What happened.
@@ -103,7 +105,7 @@ pub struct Cell {
 }
 
 /// NMIs of [`Cell::burst`].
-pub const BURST: u64 = 16;
+pub const BURST: u64 = 64;
 
 /// Instructions between them.
 pub const PERIOD: u64 = 8;
@@ -144,11 +146,17 @@ impl Cell {
         }
     }
 
-    /// The verdict in words: `fine`, `finding: frame-lost`, `fails alone: triple fault`.
+    /// The verdict in words: `fine`, `finding: frame-lost`, `fails alone: triple-fault`.
     #[must_use]
     pub fn verdict(&self) -> String {
         if !self.undisturbed.success {
-            return format!("fails alone: {}", self.undisturbed.end);
+            let run = &self.undisturbed;
+            let why = if run.said.is_empty() {
+                &run.end
+            } else {
+                &run.said
+            };
+            return format!("fails alone: {why}");
         }
         match &self.worst {
             Some(w) if w.verdict.is_bad() || w.verdict.is_undecided() => {
@@ -163,13 +171,15 @@ impl Cell {
     }
 }
 
-fn run_of(stop: &StopReason, insns: u64, counts: Counts) -> Run {
+fn run_of(counted: Counted, insns: u64) -> Run {
+    let stop = counted.stop;
     Run {
         end: stop.name().to_owned(),
         text: stop.to_string(),
         success: matches!(stop, StopReason::GuestExit { success: true, .. }),
+        said: counted.said,
         insns,
-        counts,
+        counts: counted.counts,
     }
 }
 
@@ -210,12 +220,11 @@ pub(super) fn cell(
     let (window, end) = (subject.symbol(WINDOW)?, subject.symbol(WINDOW_END)?);
     let body = subject.nmi_body();
     let at = body.map(|(_, at)| at);
-    let (undisturbed, begin, findings) = undisturbed(subject, window, at)?;
-    let sweep_plan = sweep_plan(plan, window, end, at);
+    let (undisturbed, begin) = undisturbed(subject, window, at)?;
     let counter = Counter::default();
     let sweep_plan = Plan {
-        oracle: Some(counter.oracle(findings)),
-        ..sweep_plan
+        oracle: Some(counter.oracle()),
+        ..sweep_plan(plan, window, end, at)
     };
     let make = || subject.machine();
     let sweep =
@@ -306,12 +315,12 @@ fn burst(begin: Boundary) -> Vec<String> {
         .collect()
 }
 
-/// The run into which nothing is injected, where it came to the window, and what was found.
+/// The run into which nothing is injected, and where it came to the window.
 fn undisturbed(
     subject: &Subject,
     window: VirtAddr,
     body: Option<VirtAddr>,
-) -> Result<(Run, Boundary, Vec<(RuleId, Boundary)>), MatrixError> {
+) -> Result<(Run, Boundary), MatrixError> {
     let failed = |e| subject.failed(e);
     let mut machine = subject.machine().map_err(failed)?;
     machine.set_max_insns(MOST);
@@ -326,11 +335,9 @@ fn undisturbed(
     let begin = machine.boundary();
     let mut machine = subject.machine().map_err(failed)?;
     machine.set_max_insns(MOST);
-    let (stop, counts) = count(&mut machine, body);
-    let run = run_of(&stop, machine.boundary().icount, counts);
-    let findings = machine.findings().into_iter().flat_map(Findings::iter);
-    let findings = findings.map(|f: &Finding| (f.rule, f.at)).collect();
-    Ok((run, begin, findings))
+    let counted = count(&mut machine, body);
+    let run = run_of(counted, machine.boundary().icount);
+    Ok((run, begin))
 }
 
 /// Instructions of an undisturbed run of a cell: beyond that it is too long to be swept.
@@ -351,8 +358,8 @@ fn replay(
             .filter_map(|o| resolved(subject, o))
             .collect(),
     );
-    let (stop, counts) = count(&mut machine, body);
-    Ok(run_of(&stop, machine.boundary().icount, counts))
+    let counted = count(&mut machine, body);
+    Ok(run_of(counted, machine.boundary().icount))
 }
 
 /// An option of a schedule that this program has written itself.

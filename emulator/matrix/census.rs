@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::check::RuleId;
 use crate::machine::Machine;
 use crate::sweep::Oracle;
-use crate::trace::Boundary;
 
-/// Runs of a sweep in which this happened at least once, up to their verdict.
+/// Runs of a sweep in which this happened at least once, from the window's beginning to their
+/// verdict; what the undisturbed run shows before the injection counts too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Census {
     /// An IRET unblocked NMIs early (`nmi-unblocked-early`).
@@ -36,13 +36,12 @@ const RULES: [RuleId; 4] = [
 pub(super) struct Counter(Arc<[AtomicU64; RULES.len()]>);
 
 impl Counter {
-    /// Looks at each run where it was decided, and changes no verdict. What the `undisturbed` run
-    /// shows too does not count.
-    pub(super) fn oracle(&self, undisturbed: Vec<(RuleId, Boundary)>) -> Oracle {
+    /// Looks at each run where it was decided, and changes no verdict.
+    pub(super) fn oracle(&self) -> Oracle {
         let sums = Arc::clone(&self.0);
         Oracle::new(move |machine, _| {
             for (sum, rule) in sums.iter().zip(RULES) {
-                if shows(machine, rule, &undisturbed) {
+                if shows(machine, rule) {
                     sum.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -63,8 +62,10 @@ impl Counter {
     }
 }
 
-fn shows(machine: &Machine, rule: RuleId, undisturbed: &[(RuleId, Boundary)]) -> bool {
+fn shows(machine: &Machine, rule: RuleId) -> bool {
     let waits = rule == RuleId::NmiUnserved && machine.cpu().nmi.pending;
-    let mut found = machine.checks().into_iter().flat_map(|c| c.of(rule));
-    waits || found.any(|f| !undisturbed.contains(&(rule, f.at)))
+    waits
+        || machine
+            .checks()
+            .is_some_and(|c| c.of(rule).next().is_some())
 }

@@ -26,7 +26,7 @@ const fn plot(axis: Axis, metric: usize, unit: Unit, caption: &'static str) -> P
 }
 
 /// The plots, in the page's order.
-const PLOTS: [Plot; 8] = [
+const PLOTS: [Plot; 7] = [
     plot(
         Axis::Tasks,
         0,
@@ -50,12 +50,6 @@ const PLOTS: [Plot; 8] = [
         1,
         Unit::Count,
         "Making many mappings: the walk comes back for each new entry",
-    ),
-    plot(
-        Axis::Mappings,
-        2,
-        Unit::Count,
-        "Using the mappings: what the faults cost",
     ),
     plot(
         Axis::Tasks,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::arch::{EventType, Vector, VirtAddr};
 use crate::check::{CheckConfig, RuleId};
 use crate::machine::{Machine, StopReason, Until};
+use crate::printable::printable;
 use crate::trace::{Event, EventClass, EventKind, EventSink, UnblockedBy};
 
 /// What happened in one run.
@@ -42,6 +43,8 @@ pub struct Counts {
 pub struct CountColumn {
     /// Above it.
     pub heading: &'static str,
+    /// The heading of one.
+    pub one: &'static str,
     /// What is counted.
     pub meaning: &'static str,
     /// The count.
@@ -52,53 +55,71 @@ pub struct CountColumn {
 pub const COUNT_COLUMNS: [CountColumn; 7] = [
     CountColumn {
         heading: "faults",
+        one: "fault",
         meaning: "page faults that were delivered",
         of: |c| c.faults,
     },
     CountColumn {
         heading: "NMIs",
+        one: "NMI",
         meaning: "NMIs that were delivered",
         of: |c| c.nmis_delivered,
     },
     CountColumn {
         heading: "merged",
+        one: "merged",
         meaning: "NMIs that arrived while one was pending: the processor makes one of the two",
         of: |c| c.nmis_merged,
     },
     CountColumn {
         heading: "lost",
+        one: "lost",
         meaning: "NMIs that nobody served: pending when the run ended, or delivered after the last \
                   time that the handler's work began",
         of: |c| c.nmis_lost,
     },
     CountColumn {
         heading: "early",
+        one: "early",
         meaning: "early unblocks: an IRET that did not return from the NMI let NMIs in again",
         of: |c| c.early_unblocks,
     },
     CountColumn {
         heading: "re-entered",
+        one: "re-entered",
         meaning: "NMIs that were delivered while another was not finished",
         of: |c| c.reentries,
     },
     CountColumn {
         heading: "frames lost",
+        one: "frame lost",
         meaning: "deliveries whose return frame was overwritten, so that they can never be resumed",
         of: |c| c.frames_lost,
     },
 ];
 
+/// What is seen of a run.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    counts: Counts,
+    /// The last line on the guest's console.
+    said: String,
+}
+
 /// Counts events; its clones count together.
 #[derive(Clone, Debug, Default)]
-struct Counter(Rc<RefCell<Counts>>);
+struct Counter(Rc<RefCell<Seen>>);
 
 impl EventSink for Counter {
     fn classes(&self) -> EventClass {
-        EventClass::NMI.union(EventClass::FAULT)
+        EventClass::NMI
+            .union(EventClass::FAULT)
+            .union(EventClass::CONSOLE)
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let mut c = self.0.borrow_mut();
+        let mut seen = self.0.borrow_mut();
+        let c = &mut seen.counts;
         match &event.kind {
             EventKind::Delivered(d) if d.kind == EventType::Nmi => c.nmis_delivered += 1,
             EventKind::Delivered(d) if d.id.vector == Vector::PF => c.faults += 1,
@@ -107,6 +128,7 @@ impl EventSink for Counter {
             EventKind::NmiUnblocked { by, .. } if *by != UnblockedBy::NmiReturn => {
                 c.early_unblocks += 1;
             }
+            EventKind::Console { text, .. } => seen.said = printable(text, LONGEST),
             _ => {}
         }
         Ok(())
@@ -117,8 +139,20 @@ impl EventSink for Counter {
     }
 }
 
+/// Characters of a console's line that are kept.
+const LONGEST: usize = 200;
+
+/// A run, counted.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    pub(super) stop: StopReason,
+    pub(super) counts: Counts,
+    /// The last line on the guest's console.
+    pub(super) said: String,
+}
+
 /// Runs a machine to its end, and counts.
-pub(super) fn count(machine: &mut Machine, nmi_body: Option<VirtAddr>) -> (StopReason, Counts) {
+pub(super) fn count(machine: &mut Machine, nmi_body: Option<VirtAddr>) -> Counted {
     machine.enable_checks(CheckConfig {
         nmi_body,
         ..CheckConfig::default()
@@ -134,7 +168,7 @@ pub(super) fn count(machine: &mut Machine, nmi_body: Option<VirtAddr>) -> (StopR
             if stop != StopReason::Until {
                 break stop;
             }
-            served = counter.0.borrow().nmis_delivered;
+            served = counter.0.borrow().counts.nmis_delivered;
             let stop = machine.advance(Until::Boundary);
             if stop != StopReason::Until {
                 break stop;
@@ -142,7 +176,7 @@ pub(super) fn count(machine: &mut Machine, nmi_body: Option<VirtAddr>) -> (StopR
         },
     };
     machine.end_checks(&stop);
-    let mut counts = *counter.0.borrow();
+    let Seen { mut counts, said } = counter.0.take();
     let unserved = match nmi_body {
         None => 0,
         Some(_) => counts.nmis_delivered - served,
@@ -151,5 +185,5 @@ pub(super) fn count(machine: &mut Machine, nmi_body: Option<VirtAddr>) -> (StopR
     let found = |rule| machine.checks().map_or(0, |c| c.of(rule).count() as u64);
     counts.reentries = found(RuleId::NmiReentered);
     counts.frames_lost = found(RuleId::FrameLost);
-    (stop, counts)
+    Counted { stop, counts, said }
 }

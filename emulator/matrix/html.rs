@@ -123,11 +123,21 @@ fn grid(report: &MatrixReport, out: &mut String) -> fmt::Result {
 
 fn grid_cell(cell: &Cell, out: &mut String) -> fmt::Result {
     let counts = &cell.representative().counts;
-    let seen: Vec<String> = COUNT_COLUMNS
+    let mut seen: Vec<String> = COUNT_COLUMNS
         .iter()
-        .filter(|c| (c.of)(counts) != 0)
-        .map(|c| format!("{} {}", grouped((c.of)(counts)), c.heading))
+        .filter_map(|c| match (c.of)(counts) {
+            0 => None,
+            1 => Some(format!("1 {}", c.one)),
+            n => Some(format!("{} {}", grouped(n), c.heading)),
+        })
         .collect();
+    if !cell.undisturbed.success && !cell.undisturbed.said.is_empty() {
+        seen = vec![cell.undisturbed.said.clone()];
+    } else if let Some(cost) = cell.nmi_cost {
+        let warm = cost.warm.map(|n| format!(", then {}", grouped(n)));
+        let cold = grouped(cost.cold);
+        seen.push(format!("{cold}{} instructions", warm.unwrap_or_default()));
+    }
     let (short, full) = (cell.short_verdict(), cell.verdict());
     write!(
         out,
@@ -206,6 +216,11 @@ fn words(report: &MatrixReport, out: &mut String) -> fmt::Result {
         for c in COUNT_COLUMNS {
             entry(c.heading, c.meaning)?;
         }
+        entry(
+            "instructions",
+            "in a cell: from an NMI at the window's first boundary to the interrupted instruction; \
+             then of the next one",
+        )?;
         entry(
             "worst run",
             "of the worst verdict of any boundary, the run with the fewest NMIs, and the earliest of \

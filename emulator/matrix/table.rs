@@ -157,7 +157,9 @@ pub fn sweeps(report: &MatrixReport) -> Table {
 pub fn bursts(report: &MatrixReport) -> Table {
     let names = COUNT_COLUMNS.iter().map(|c| c.heading);
     Table {
-        title: format!("A burst of {BURST} NMIs, one every {PERIOD} instructions of the window"),
+        title: format!(
+            "A burst of {BURST} NMIs, one every {PERIOD} instructions from the window on"
+        ),
         heads: heads(names.chain(["end"])),
         text: 2,
         text_after: 2 + COUNT_COLUMNS.len(),

@@ -56,6 +56,9 @@ fn head(report: &MatrixReport) -> String {
 
 /// How the cells were made.
 pub(super) fn method(report: &MatrixReport) -> String {
+    if report.wanted_cells == 0 {
+        return "what each strategy costs".to_owned();
+    }
     let then = match report.depth {
         0 | 1 => "",
         _ => ", then another at every boundary of what it caused",

@@ -11,7 +11,7 @@ use crate::html::Escaped;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 380.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 480.0;
+const RIGHT: f64 = 515.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 326.0;
 
