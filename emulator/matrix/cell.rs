@@ -100,15 +100,15 @@ pub struct Cell {
     pub worst: Option<Worst>,
     /// [`BURST`] NMIs, one every [`PERIOD`] instructions from the window on.
     pub burst: Burst,
-    /// What one NMI costs, if the first one is resumed.
+    /// What one NMI costs, if one is resumed.
     pub nmi_cost: Option<NmiCost>,
 }
 
 /// NMIs of [`Cell::burst`].
-pub const BURST: u64 = 64;
+pub const BURST: u64 = 32;
 
 /// Instructions between them.
-pub const PERIOD: u64 = 8;
+pub const PERIOD: u64 = 32;
 
 impl Cell {
     /// Whether the program alone fails, or some NMI makes it fail.
@@ -245,8 +245,9 @@ pub(super) fn cell(
     let mut command = subject.command.clone();
     command.extend(["--time".to_owned(), "frozen".to_owned()]);
     command.extend(body.map(|(name, _)| format!("--nmi-body={name}")));
-    let most = undisturbed.insns.saturating_add(2 * plan.patience);
-    let replay = |schedule: &[String]| -> Result<(Vec<String>, Run), MatrixError> {
+    let replay = |schedule: &[String], nmis: u64| -> Result<(Vec<String>, Run), MatrixError> {
+        let more = plan.patience.saturating_mul(nmis);
+        let most = undisturbed.insns.saturating_add(more);
         let run = replay(subject, schedule, at, most)?;
         let mut words = command.clone();
         if run.end == (StopReason::Limit { max_insns: 0 }).name() {
@@ -260,7 +261,7 @@ pub(super) fn cell(
     let worst = match worst(&tally) {
         None => None,
         Some((key, class)) => {
-            let (command, run) = replay(&class.schedule)?;
+            let (command, run) = replay(&class.schedule, 2)?;
             Some(Worst {
                 verdict: key.verdict,
                 what: key.what.clone(),
@@ -270,7 +271,7 @@ pub(super) fn cell(
             })
         }
     };
-    let (burst_command, burst) = replay(&burst(begin))?;
+    let (burst_command, burst) = replay(&burst(begin), BURST)?;
     let counts = tally.counts();
     Ok(Some(Cell {
         pages: names.0.to_owned(),
@@ -294,7 +295,7 @@ pub(super) fn cell(
             command: burst_command,
             run: burst,
         },
-        nmi_cost: nmi_cost(subject, window, plan.patience)?,
+        nmi_cost: nmi_cost(subject, (window, end), plan.patience)?,
     }))
 }
 

@@ -134,9 +134,12 @@ fn grid_cell(cell: &Cell, out: &mut String) -> fmt::Result {
     if !cell.undisturbed.success && !cell.undisturbed.said.is_empty() {
         seen = vec![cell.undisturbed.said.clone()];
     } else if let Some(cost) = cell.nmi_cost {
-        let warm = cost.warm.map(|n| format!(", then {}", grouped(n)));
-        let cold = grouped(cost.cold);
-        seen.push(format!("{cold}{} instructions", warm.unwrap_or_default()));
+        let (least, most) = (grouped(cost.least), grouped(cost.most));
+        seen.push(if least == most {
+            format!("{least} instructions")
+        } else {
+            format!("{least} to {most} instructions")
+        });
     }
     let (short, full) = (cell.short_verdict(), cell.verdict());
     write!(
@@ -218,8 +221,8 @@ fn words(report: &MatrixReport, out: &mut String) -> fmt::Result {
         }
         entry(
             "instructions",
-            "in a cell: from an NMI at the window's first boundary to the interrupted instruction; \
-             then of the next one",
+            "in a cell: from an NMI's delivery to the interrupted instruction, over the window's \
+             boundaries",
         )?;
         entry(
             "worst run",

@@ -10,19 +10,19 @@ use super::error::MatrixError;
 use super::subject::Subject;
 use crate::arch::VirtAddr;
 use crate::machine::{Machine, StopReason, Until};
-use crate::schedule::Stimulus;
+use crate::schedule::{Stimulus, StimulusKind};
 use crate::trace::{Event, EventClass, EventKind, EventSink, Source};
 
-/// Instructions from an NMI's delivery to the interrupted instruction, at the window's first
-/// boundary.
+/// Instructions from an NMI's delivery to the interrupted instruction, if it is the only one that is
+/// injected; over all boundaries of the window at which it is taken and resumed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NmiCost {
-    /// Of the first NMI: what it finds unmapped it has to map.
-    pub cold: u64,
-    /// Of the one after it.
-    pub warm: Option<u64>,
-    /// Writes of CR3 in the one after it, which cost cached translations.
-    pub warm_cr3_writes: Option<u64>,
+    /// The fewest: nothing is missing.
+    pub least: u64,
+    /// The most: what is not mapped has to be.
+    pub most: u64,
+    /// Writes of CR3 in the one that takes the most: each costs cached translations.
+    pub cr3_writes: u64,
 }
 
 /// Counts writes of CR3.
@@ -63,26 +63,46 @@ fn one(machine: &mut Machine, patience: u64) -> Option<u64> {
     (machine.cpu().regs.rip == rip).then(|| machine.boundary().icount - begin)
 }
 
-/// Measures two NMIs at the window's first boundary.
+/// Boundaries that are tried.
+const BOUNDARIES: usize = 10_000;
+
+/// Measures an NMI at each boundary from `window` to `end`; `None`: none is resumed.
 pub(super) fn nmi_cost(
     subject: &Subject,
-    window: VirtAddr,
+    (window, end): (VirtAddr, VirtAddr),
     patience: u64,
 ) -> Result<Option<NmiCost>, MatrixError> {
     let mut machine = subject.machine().map_err(|e| subject.failed(e))?;
     let cr3 = Cr3Writes::default();
     machine.add_sink(Box::new(cr3.clone()));
-    if machine.advance(Until::Address(window)) != StopReason::Until {
-        return Ok(None);
+    let limit = machine.config().max_insns;
+    let mut stop = machine.advance(Until::Address(window));
+    let mut cost: Option<NmiCost> = None;
+    for _ in 0..BOUNDARIES {
+        if stop != StopReason::Until || machine.cpu().regs.rip == end.0 {
+            break;
+        }
+        if machine.would_take(StimulusKind::Nmi) {
+            let before = cr3.0.get();
+            let here = machine.mark();
+            let insns = one(&mut machine, patience);
+            machine.rewind(&here);
+            machine.unmark();
+            machine.set_max_insns(limit);
+            if let Some(insns) = insns {
+                let cr3_writes = cr3.0.get() - before;
+                let known = cost.get_or_insert(NmiCost {
+                    least: insns,
+                    most: insns,
+                    cr3_writes,
+                });
+                known.least = known.least.min(insns);
+                if insns > known.most {
+                    (known.most, known.cr3_writes) = (insns, cr3_writes);
+                }
+            }
+        }
+        stop = machine.advance(Until::Boundary);
     }
-    let Some(cold) = one(&mut machine, patience) else {
-        return Ok(None);
-    };
-    let before = cr3.0.get();
-    let warm = one(&mut machine, patience);
-    Ok(Some(NmiCost {
-        cold,
-        warm,
-        warm_cr3_writes: warm.map(|_| cr3.0.get() - before),
-    }))
+    Ok(cost)
 }

@@ -177,17 +177,17 @@ pub fn bursts(report: &MatrixReport) -> Table {
 #[must_use]
 pub fn nmi_costs(report: &MatrixReport) -> Table {
     Table {
-        title: "Instructions of one NMI, at the window's first boundary".to_owned(),
-        heads: heads(["the first", "the next", "CR3 writes of the next"]),
+        title: "Instructions of one NMI, over the window's boundaries".to_owned(),
+        heads: heads(["least", "most", "CR3 writes of that"]),
         text: 2,
         text_after: usize::MAX,
         groups: groups(report, |c| {
             let shown = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), grouped);
             let cost = c.nmi_cost;
             vec![
-                shown(cost.map(|k| k.cold)),
-                shown(cost.and_then(|k| k.warm)),
-                shown(cost.and_then(|k| k.warm_cr3_writes)),
+                shown(cost.map(|k| k.least)),
+                shown(cost.map(|k| k.most)),
+                shown(cost.map(|k| k.cr3_writes)),
             ]
         }),
     }
