@@ -143,7 +143,7 @@ phase_map:
 .endif
 
 phase_use:
-    tell "all tasks use the areas at the bottom: no fault"
+    tell "all tasks use the areas at the bottom"
     everybody touch_areas
 window:
 .ifdef PAGES.stack
@@ -157,9 +157,9 @@ window_end:
     tell "once more"
     everybody work
 .endif
+    call flush_samples
 
 phase_end:
-    call flush_samples
     mov  rbx, [profile_buffer]
     mov  rax, [rbx]                     # on the reference table
     cmp  rax, [count_samples]
@@ -180,6 +180,8 @@ phase_end:
 start_profiler:
     cmp  qword ptr [current], offset task_a
     jne  .Lnot_task_a
+    cmp  qword ptr [profile_buffer], 0
+    jne  .Lnot_task_a                   # it is started
     tell "a fork is preempted: task A starts the profiler, with 8 KiB at the end: below a private entry that is new"
 .ifdef PAGES.huge_stale
     call map_and_unmap_large

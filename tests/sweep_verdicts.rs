@@ -19,18 +19,20 @@ fn open(program: &str) -> Image {
     Image::open(Path::new(program), &LoadOptions::default()).expect("a built-in program")
 }
 
+fn machine(image: &Image) -> Result<Machine, SweepError> {
+    let mut machine = Machine::new(MachineConfig {
+        time: TimeMode::Frozen,
+        ..MachineConfig::default()
+    })?;
+    machine.load(image)?;
+    Ok(machine)
+}
+
 fn sweep(program: &str, change: impl Fn(&mut Plan, &Image)) -> Swept {
     let image = open(program);
     let mut plan = Plan::default();
     change(&mut plan, &image);
-    let make = || -> Result<Machine, SweepError> {
-        let mut machine = Machine::new(MachineConfig {
-            time: TimeMode::Frozen,
-            ..MachineConfig::default()
-        })?;
-        machine.load(&image)?;
-        Ok(machine)
-    };
+    let make = || machine(&image);
     let sweep = Sweep::new(&make, &image, &plan).expect("a window");
     let tally = sweep.all().expect("a sweep");
     let report = Report::new(&image, sweep.baseline(), &tally, Vec::new(), true);
@@ -294,14 +296,7 @@ fn two_threads_find_what_one_does() {
         from: at(&image, "ready"),
         ..Plan::default()
     };
-    let make = || -> Result<Machine, SweepError> {
-        let mut machine = Machine::new(MachineConfig {
-            time: TimeMode::Frozen,
-            ..MachineConfig::default()
-        })?;
-        machine.load(&image)?;
-        Ok(machine)
-    };
+    let make = || machine(&image);
     let sweep = Sweep::new(&make, &image, &plan).expect("a window");
     let one = sweep.all().expect("a sweep");
     let parts: Vec<usize> = (0..sweep.parts()).collect();

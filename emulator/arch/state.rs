@@ -15,6 +15,10 @@ pub mod gpr {
     pub const RSI: usize = 6;
     pub const RDI: usize = 7;
     pub const R11: usize = 11;
+    pub const NAMES: [&str; 16] = [
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15",
+    ];
 }
 
 /// A segment register's number, in encoding order (the `sreg` field of ModRM).

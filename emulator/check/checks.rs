@@ -255,12 +255,12 @@ impl Checks {
     }
 
     /// The instruction at RIP makes these accesses now. `reads`: it also reads what it writes.
-    pub(crate) fn accessed(&mut self, accesses: &[DataAccess], reads: bool, rest: Rest<'_>) {
+    pub(crate) fn accessed(&mut self, accesses: &[DataAccess], rest: Rest<'_>) {
         let mut rule = std::mem::take(&mut self.red_zone_clobbered);
         let mut frames = std::mem::take(&mut self.frames);
         let cx = context!(self, rest);
         let out = &mut self.findings;
-        rule.accessed(accesses, reads, &mut frames, &cx, out);
+        rule.accessed(accesses, &mut frames, &cx, out);
         self.red_zone_clobbered = rule;
         self.frames = frames;
         debug_assert!(accesses.iter().all(|a| a.kind != AccessKind::Fetch));

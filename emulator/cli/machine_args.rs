@@ -92,9 +92,10 @@ pub struct MachineArgs {
     #[arg(long, value_enum, default_value_t = Tlb::Model)]
     tlb: Tlb,
 
-    /// Whether virtual time (the TSC, timers) goes on in the handlers of injected events
-    #[arg(long, value_enum, default_value_t = Time::Running)]
-    time: Time,
+    /// Whether virtual time (the TSC, timers) goes on in the handlers of injected events [default:
+    /// running; in sweeps: frozen]
+    #[arg(long, value_enum)]
+    time: Option<Time>,
 
     /// RAM; K, M and G are powers of 1024
     #[arg(long, value_name = "SIZE", value_parser = number::size, default_value = "64M")]
@@ -134,8 +135,13 @@ impl MachineArgs {
             max_insns: self.max_insns,
             success_value: self.success_value,
             tlb: self.tlb.into(),
-            time: self.time.into(),
+            time: self.time.map_or(TimeMode::Running, Into::into),
         })
+    }
+
+    /// Whether time was told how to go on.
+    pub const fn chooses_time(&self) -> bool {
+        self.time.is_some()
     }
 }
 

@@ -248,12 +248,14 @@ impl DeviceBus {
     /// Ticks every device whose deadline has come, the local APIC first, then in the order of
     /// addition.
     pub fn tick(&mut self, ctx: &mut DeviceContext<'_>) {
-        let due = |d: &dyn Device, now| d.next_deadline().is_some_and(|at| at <= now);
-        if due(&self.lapic, ctx.now) {
+        let due = |d: &dyn Device, ctx: &DeviceContext<'_>| {
+            d.next_deadline().is_some_and(|at| at <= ctx.now())
+        };
+        if due(&self.lapic, ctx) {
             Device::tick(&mut self.lapic, ctx);
         }
         for device in &mut self.devices {
-            if due(device.as_ref(), ctx.now) {
+            if due(device.as_ref(), ctx) {
                 device.tick(ctx);
             }
         }

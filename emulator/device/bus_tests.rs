@@ -25,13 +25,7 @@ fn with<R>(
     act: impl FnOnce(&mut DeviceBus, &mut DeviceContext<'_>) -> R,
 ) -> (R, Vec<Signal>) {
     let mut signals = Vec::new();
-    let result = act(
-        bus,
-        &mut DeviceContext {
-            now,
-            signals: &mut signals,
-        },
-    );
+    let result = act(bus, &mut DeviceContext::new(now, &mut signals));
     (result, signals)
 }
 

@@ -52,10 +52,7 @@ mod tests {
     #[test]
     fn a_write_of_any_size_ends_the_run() {
         let mut signals = Vec::new();
-        let mut ctx = DeviceContext {
-            now: 0,
-            signals: &mut signals,
-        };
+        let mut ctx = DeviceContext::new(0, &mut signals);
         let mut exit = DebugExit::default();
         assert_eq!(exit.port_read(0xf4, 4, &mut ctx), 0);
         exit.port_write(0xf4, 1, 0x10, &mut ctx);

@@ -56,10 +56,7 @@ mod tests {
     #[test]
     fn prints_bytes_and_reads_back() {
         let mut signals = Vec::new();
-        let mut ctx = DeviceContext {
-            now: 0,
-            signals: &mut signals,
-        };
+        let mut ctx = DeviceContext::new(0, &mut signals);
         let mut console = DebugConsole::default();
         assert_eq!(console.port_read(0xe9, 1, &mut ctx), 0xe9);
         console.port_write(0xe9, 1, u32::from(b'A'), &mut ctx);

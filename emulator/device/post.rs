@@ -63,10 +63,7 @@ mod tests {
     #[test]
     fn reads_back_and_signals() {
         let mut signals = Vec::new();
-        let mut ctx = DeviceContext {
-            now: 0,
-            signals: &mut signals,
-        };
+        let mut ctx = DeviceContext::new(0, &mut signals);
         let mut port = PostPort::default();
         port.port_write(0x80, 1, 0x42, &mut ctx);
         port.port_write(0x80, 1, 0x43, &mut ctx);

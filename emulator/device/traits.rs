@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::{Range, RangeInclusive};
 
@@ -12,14 +13,36 @@ use crate::arch::PhysAddr;
 /// What a device may use while it answers: the time, and a way to speak.
 #[derive(Debug)]
 pub struct DeviceContext<'a> {
-    /// Virtual time in retired instructions. It never goes back. An access sees the time of the
-    /// boundary before its instruction; time that passes in HLT counts as if instructions retired.
-    pub now: u64,
+    now: u64,
+    asked: Cell<bool>,
     /// Where signals go, oldest first. The machine empties it after every call.
     pub signals: &'a mut Vec<Signal>,
 }
 
-impl DeviceContext<'_> {
+impl<'a> DeviceContext<'a> {
+    /// At the virtual time `now`.
+    pub const fn new(now: u64, signals: &'a mut Vec<Signal>) -> Self {
+        Self {
+            now,
+            asked: Cell::new(false),
+            signals,
+        }
+    }
+
+    /// Virtual time in retired instructions. It never goes back. An access sees the time of the
+    /// boundary before its instruction; time that passes in HLT counts as if instructions retired.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.asked.set(true);
+        self.now
+    }
+
+    /// Whether a device has asked for the time: if not, nothing that it did depends on it.
+    #[must_use]
+    pub const fn was_asked(&self) -> bool {
+        self.asked.get()
+    }
+
     /// Adds a signal.
     pub fn signal(&mut self, signal: Signal) {
         self.signals.push(signal);
@@ -42,7 +65,7 @@ impl DeviceContext<'_> {
 
 /// A device: claims ports or physical memory, and answers accesses there.
 ///
-/// A device is a pure function of what the guest did to it and of `ctx.now`: no host time, no
+/// A device is a pure function of what the guest did to it and of `ctx.now()`: no host time, no
 /// host input or output. No access may panic, loop long or grow memory without bound, whatever
 /// the guest writes. [`Watchdog`](super::Watchdog) is there to be copied for a new device.
 ///
@@ -89,8 +112,8 @@ pub trait Device: Any + Debug + Send + Sync {
         None
     }
 
-    /// Time has come to `ctx.now`. Called at a deadline, or later, or for nothing: a tick before
-    /// the deadline changes nothing, and after a tick the next deadline lies after `ctx.now`.
+    /// Time has come to `ctx.now()`. Called at a deadline, or later, or for nothing: a tick before
+    /// the deadline changes nothing, and after a tick the next deadline lies after `ctx.now()`.
     fn tick(&mut self, ctx: &mut DeviceContext<'_>) {
         let _ = ctx;
     }

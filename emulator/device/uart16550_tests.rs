@@ -20,10 +20,7 @@ impl Line {
     }
 
     fn read_wide(&mut self, register: u16, size: u8) -> u32 {
-        let mut ctx = DeviceContext {
-            now: 0,
-            signals: &mut self.signals,
-        };
+        let mut ctx = DeviceContext::new(0, &mut self.signals);
         self.uart.port_read(0x3f8 + register, size, &mut ctx)
     }
 
@@ -32,10 +29,7 @@ impl Line {
     }
 
     fn write_wide(&mut self, register: u16, size: u8, value: u32) {
-        let mut ctx = DeviceContext {
-            now: 0,
-            signals: &mut self.signals,
-        };
+        let mut ctx = DeviceContext::new(0, &mut self.signals);
         self.uart
             .port_write(0x3f8 + register, size, value, &mut ctx);
     }

@@ -78,7 +78,7 @@ impl Watchdog {
     }
 
     fn start(&mut self, value: u32, ctx: &DeviceContext<'_>) {
-        self.due = (value != 0).then(|| ctx.now.saturating_add(value.into()));
+        self.due = (value != 0).then(|| ctx.now().saturating_add(value.into()));
     }
 
     /// Only whole 32-bit accesses have a meaning; everything else is said, and does nothing.
@@ -106,7 +106,7 @@ impl Device for Watchdog {
 
     fn port_read(&mut self, _port: u16, size: u8, ctx: &mut DeviceContext<'_>) -> u32 {
         if Self::accepts(size, ctx) {
-            self.left(ctx.now)
+            self.left(ctx.now())
         } else {
             u32::MAX
         }
@@ -131,7 +131,7 @@ impl Device for Watchdog {
     }
 
     fn tick(&mut self, ctx: &mut DeviceContext<'_>) {
-        if self.due.is_some_and(|due| due <= ctx.now) {
+        if self.due.is_some_and(|due| due <= ctx.now()) {
             self.due = None;
             ctx.signal(Signal::Nmi(Source::Device));
         }
@@ -159,10 +159,7 @@ mod tests {
         let mut signals = Vec::new();
         let mut dog = Watchdog::default();
         let mut at = |dog: &mut Watchdog, now, act: &dyn Fn(&mut Watchdog, &mut DeviceContext)| {
-            let mut ctx = DeviceContext {
-                now,
-                signals: &mut signals,
-            };
+            let mut ctx = DeviceContext::new(now, &mut signals);
             act(dog, &mut ctx);
             std::mem::take(&mut signals)
         };
@@ -181,10 +178,7 @@ mod tests {
     #[test]
     fn only_whole_accesses_start_it_and_zero_stops_it() {
         let mut signals = Vec::new();
-        let mut ctx = DeviceContext {
-            now: 7,
-            signals: &mut signals,
-        };
+        let mut ctx = DeviceContext::new(7, &mut signals);
         let mut dog = Watchdog::default().with_memory(PhysAddr(0xfed0_0000));
         dog.port_write(WATCHDOG_PORT, 2, 10, &mut ctx);
         assert_eq!(dog.next_deadline(), None);

@@ -9,6 +9,7 @@ use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use std::collections::HashMap;
 
 use super::classify::{Class, classify, may_pass};
+use super::crash::is_prefix;
 
 /// An instruction of a block that needs more than running it.
 #[derive(Clone, Debug)]
@@ -173,8 +174,7 @@ impl Block {
 /// Whether what follows the prefixes is or may be an XOP, VEX or EVEX prefix. Unicorn takes XOP for POP,
 /// and runs legacy instructions behind VEX (C5 00 30 is its WRMSR).
 fn is_extended(bytes: &[u8]) -> bool {
-    let prefix = |byte: u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
-    let opcode = bytes.iter().find(|&&byte| !prefix(byte));
+    let opcode = bytes.iter().find(|&&byte| !is_prefix(byte));
     matches!(opcode, Some(0x62 | 0x8f | 0xc4 | 0xc5))
 }
 

@@ -11,7 +11,8 @@ const LONGEST: usize = 15;
 
 const LOCK: u8 = 0xf0;
 
-const fn is_prefix(byte: u8) -> bool {
+/// Whether this is a legacy or REX prefix (SDM vol. 2, 2.1.1 and 2.2.1).
+pub(super) const fn is_prefix(byte: u8) -> bool {
     matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
 }
 

@@ -6,7 +6,7 @@ use super::{Engine, EngineSnapshot, layout};
 
 /// The registers that FXSAVE stores, without the addresses of the last x87 instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FpuState {
+pub(super) struct FpuState {
     /// ST0 to ST7: 80 bits each.
     pub st: [[u8; 10]; 8],
     /// FCW, FSW, FTW.

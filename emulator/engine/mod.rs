@@ -58,7 +58,6 @@ use unicorn_engine_sys::{
 
 pub use classify::{Class, Guard, is_rep_string};
 pub use error::EngineError;
-pub use fpu::FpuState;
 pub use ram::{Page, Ram};
 pub use run::{Cause, Exit, RunOptions};
 pub use source::{Grant, Source};
@@ -83,6 +82,13 @@ pub struct EngineSnapshot {
     icount: u64,
 }
 
+impl EngineSnapshot {
+    /// Retired instructions then.
+    pub(crate) const fn icount(&self) -> u64 {
+        self.icount
+    }
+}
+
 /// Unicorn with guest RAM, without any rule of the system.
 ///
 /// There is one CPU, whose registers are the caller's [`CpuState`](crate::arch::CpuState) between
@@ -92,7 +98,7 @@ pub struct Engine {
     unicorn: ManuallyDrop<Unicorn<'static, ()>>,
     uc: *mut uc_engine,
     state: *mut HookState,
-    stale_code: Vec<(u64, u64)>,
+    stale_code: Vec<u64>,
     /// The TLB is to be flushed before code runs.
     tlb_stale: bool,
     debt: debt::Debt,
@@ -368,12 +374,6 @@ impl Engine {
     /// Forgets the newest moment.
     pub fn end_undo(&mut self) {
         self.state_mut().ram.end_undo();
-    }
-
-    /// The pages that may have changed since the newest moment, with their old contents.
-    #[must_use]
-    pub fn changed_pages(&self) -> &[(u64, Box<Page>)] {
-        self.state().ram.undone_pages()
     }
 
     /// How many moments are kept.

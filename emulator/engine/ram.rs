@@ -180,11 +180,6 @@ impl Ram {
         undo.pages.push((page_at, copy));
     }
 
-    /// The pages kept for the newest moment, oldest first, with their old contents.
-    pub(super) fn undone_pages(&self) -> &[(u64, Box<Page>)] {
-        self.undo.last().map_or(&[], |u| &u.pages)
-    }
-
     pub(super) fn moments(&self) -> usize {
         self.undo.len()
     }

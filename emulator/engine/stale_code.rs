@@ -35,7 +35,7 @@ impl Engine {
     /// Makes a frame that holds code one that holds none. The TLB must be flushed before code runs.
     pub(super) fn drop_code(&mut self, frame: u64) {
         self.state_mut().code.remove(frame);
-        self.stale_code.push((frame, PAGE_SIZE));
+        self.stale_code.push(frame);
     }
 
     /// `data` was written to `at` by the host.
@@ -87,12 +87,10 @@ impl Engine {
         if self.stale_code.is_empty() {
             return;
         }
-        for (at, len) in std::mem::take(&mut self.stale_code) {
-            let at = PROBE_BASE + at;
+        for frame in std::mem::take(&mut self.stale_code) {
+            let at = PROBE_BASE + frame;
             self.state_mut().probing = true;
-            let _ = self
-                .unicorn
-                .ctl_remove_cache(at, at + len.clamp(1, PAGE_SIZE));
+            let _ = self.unicorn.ctl_remove_cache(at, at + PAGE_SIZE);
             self.state_mut().probing = false;
         }
     }

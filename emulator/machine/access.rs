@@ -88,7 +88,7 @@ impl Machine {
         }
         let watched = self.is_watched(accesses);
         if watched {
-            self.show_accesses(insn, accesses);
+            self.show_accesses(accesses);
         }
         match device {
             Some((a, phys)) => self.device_access(insn, a, phys, accesses, hits),
@@ -151,8 +151,7 @@ impl Machine {
             return Some(self.not_modelled(format!("`{insn}` on device memory")));
         }
         let mut page: Box<Page> = Box::new([0; PAGE_SIZE as usize]);
-        let reads = a.kind == AccessKind::Read || reads_destination(insn);
-        if reads {
+        if a.reads {
             self.world.phys_read(phys, &mut page[offset..offset + size]);
         }
         self.world.engine.set_overlay(a.addr.page().0, &page);
@@ -211,15 +210,4 @@ impl Machine {
     pub fn run_to(&mut self, icount: u64) -> StopReason {
         self.run(Until::Icount(icount))
     }
-}
-
-/// Whether a write access of `insn` is a read-modify-write; a read of another operand is none.
-pub(super) fn reads_destination(insn: &Instruction) -> bool {
-    use iced_x86::{InstructionInfoFactory, OpAccess};
-    let mut factory = InstructionInfoFactory::new();
-    factory
-        .info(insn)
-        .used_memory()
-        .iter()
-        .any(|m| matches!(m.access(), OpAccess::ReadWrite | OpAccess::ReadCondWrite))
 }

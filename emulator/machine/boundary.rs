@@ -298,6 +298,12 @@ impl Machine {
         self.cpu.nmi.pending || self.state.machine_check || self.state.injected.is_some()
     }
 
+    /// The virtual time at which a device acts next by itself.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.world.devices.next_deadline()
+    }
+
     /// Whether the schedule has nothing left.
     #[must_use]
     pub fn schedule_is_done(&self) -> bool {

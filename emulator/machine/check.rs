@@ -102,10 +102,9 @@ impl Machine {
         self.checks.as_ref().is_some_and(|c| c.watches(accesses))
     }
 
-    /// Shows the accesses of `insn`, which is at RIP and will succeed.
-    pub(super) fn show_accesses(&mut self, insn: &Instruction, accesses: &[DataAccess]) {
-        let reads = super::access::reads_destination(insn);
-        self.with_checks(|checks, rest| checks.accessed(accesses, reads, rest));
+    /// Shows the accesses of the instruction at RIP, which will succeed.
+    pub(super) fn show_accesses(&mut self, accesses: &[DataAccess]) {
+        self.with_checks(|checks, rest| checks.accessed(accesses, rest));
     }
 
     /// Shows the accesses of an instruction that microcode executes, where a rule asks for
@@ -117,7 +116,7 @@ impl Machine {
         let mut accesses = Vec::new();
         data_accesses(&self.cpu.regs, insn, &mut accesses);
         if self.is_watched(&accesses) {
-            self.show_accesses(insn, &accesses);
+            self.show_accesses(&accesses);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::snapshot::Registers;
 use super::{Machine, Mark};
 use crate::arch::bits::rflags;
+use crate::arch::state::gpr;
 use crate::arch::{Access, AccessKind, CpuState, PAGE_SIZE, PhysAddr};
 use crate::engine::Page;
 use crate::system::page_hash::PageMap;
@@ -17,7 +18,13 @@ pub struct Differences {
     pub registers: Vec<String>,
     /// CR2.
     pub cr2: bool,
-    /// Bytes of RAM, by rising address; neighbours are one range.
+    /// Virtual time: the TSC and the devices' clocks.
+    pub time: bool,
+    /// What the consoles have been given since reset.
+    pub output: bool,
+    /// What the checks remember of what is not over yet.
+    pub checks: bool,
+    /// Bytes of RAM, by rising address; neighbours within a word of eight bytes are one range.
     pub memory: Vec<(Range<u64>, MemoryDifference)>,
     /// Entries of paging structures on which a cached translation depends that only one of the
     /// moments has. It agrees with memory: it is the same as long as they do not change.
@@ -44,18 +51,13 @@ impl Differences {
 /// A and D.
 const ACCESSED_DIRTY: u64 = 0x60;
 
-const GPR: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15",
-];
-
 fn registers(then: &CpuState, now: &CpuState, out: &mut Vec<String>) {
     let mut note = |differs: bool, name: &str| {
         if differs {
             out.push(name.to_owned());
         }
     };
-    for (n, name) in GPR.iter().enumerate() {
+    for (n, name) in gpr::NAMES.iter().enumerate() {
         note(then.gpr[n] != now.gpr[n], name);
     }
     note(then.rip != now.rip, "rip");
@@ -82,7 +84,7 @@ fn registers(then: &CpuState, now: &CpuState, out: &mut Vec<String>) {
     }
 }
 
-/// The ranges in which two pages differ.
+/// The ranges in which two pages differ, none over a word's end.
 fn bytes(at: u64, then: &[u8], now: &[u8], out: &mut Vec<(Range<u64>, MemoryDifference)>) {
     for word in (0..then.len()).step_by(8) {
         let value = |page: &[u8]| {
@@ -99,14 +101,14 @@ fn bytes(at: u64, then: &[u8], now: &[u8], out: &mut Vec<(Range<u64>, MemoryDiff
             out.push((start..start + 1, MemoryDifference::AccessedDirty));
             continue;
         }
-        for n in 0..8 {
-            if changed >> (8 * n) & 0xff == 0 {
-                continue;
-            }
-            let byte = at + word as u64 + n;
-            match out.last_mut() {
-                Some((range, MemoryDifference::Bytes)) if range.end == byte => range.end = byte + 1,
-                _ => out.push((byte..byte + 1, MemoryDifference::Bytes)),
+        let mut n = 0;
+        while n < 8 {
+            let from = n + (changed >> (8 * n)).trailing_zeros() as u64 / 8;
+            let same = (from..8).find(|n| changed >> (8 * n) & 0xff == 0);
+            n = same.unwrap_or(8);
+            if from < n {
+                let word = at + word as u64;
+                out.push((word + from..word + n, MemoryDifference::Bytes));
             }
         }
     }
@@ -136,6 +138,7 @@ impl std::fmt::Debug for Moment {
 impl Machine {
     /// The present moment, of a run that began at `mark`.
     pub fn moment(&mut self, mark: &Mark) -> Moment {
+        self.show_checks();
         let changed = self.world.engine.changed_since(mark.moment);
         let mut pages = PageMap::default();
         for (at, _) in changed {
@@ -153,15 +156,25 @@ impl Machine {
     /// Compares the present moment, of a run that began at `mark`, with `then`, which another run
     /// from there, or from an earlier moment that leads there, has come to.
     pub fn differences_from(&mut self, then: &Moment, mark: &Mark) -> Differences {
+        self.show_checks();
         self.compare(&then.registers, mark, Some(&then.pages))
+    }
+
+    /// From now on, what the consoles were given up to now is no difference to `mark`.
+    pub const fn excuse_output(&mut self, mark: &Mark) {
+        self.world.output = mark.registers.output;
+    }
+
+    /// From now on, what the consoles were given up to now is no difference to `then`.
+    pub const fn excuse_output_to(&mut self, then: &Moment) {
+        self.world.output = then.registers.output;
     }
 
     /// Compares the present moment with `mark`, which may be any that has not been forgotten.
     ///
-    /// Not compared are the instruction count, the numbers of deliveries, the time in HLT, and what the
-    /// trace and the checks remember: of unresumed deliveries that is the same if those are, and of
-    /// others it is needed for texts, or seen in their frames' bytes.
+    /// Not compared are the instruction count, the numbers of deliveries, and what the trace remembers.
     pub fn differences(&mut self, mark: &Mark) -> Differences {
+        self.show_checks();
         self.compare(&mark.registers, mark, None)
     }
 
@@ -203,8 +216,14 @@ impl Machine {
         note(then.signals == self.world.signals, "signals of devices");
         note(then.random == self.world.random, "RDRAND");
         note(then.devices == self.world.devices.save(), "devices");
-        note(then.console == self.world.console, "console");
         note(then.schedule == self.schedule, "schedule");
+        d.output = then.output != self.world.output;
+        // What a halted CPU waits for comes at a time of its own.
+        d.time = then.now() != self.world.now() && !(a.halted && b.halted);
+        d.checks = match (&then.checks, &self.checks) {
+            (Some(a), Some(b)) => !a.same_state(b),
+            (a, b) => a.is_some() != b.is_some(),
+        };
         let now = self.world.engine.snapshot();
         let same = self.world.engine.same_fpu(&then.engine, &now);
         if !same {

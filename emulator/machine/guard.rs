@@ -16,12 +16,12 @@ impl Machine {
     pub(super) fn guarded(&mut self, insn: &Instruction, guard: Guard) -> Option<StopReason> {
         self.note_place();
         if guard == Guard::CallTarget {
-            let bytes = self.instruction_bytes_if_traced(insn);
+            let traced = self.instruction_if_traced(insn);
             self.show_microcode(insn);
             return match near_branch(&mut self.cpu, &mut self.world, insn) {
                 Ok(_) => {
                     let place = self.world.log.place;
-                    self.tell_instruction(place, bytes);
+                    self.tell_instruction(place, traced);
                     self.cpu.shadow = InterruptShadow::None;
                     self.state.over_breakpoint = false;
                     let trap = self.cpu.regs.rflags & crate::arch::bits::rflags::TF != 0;

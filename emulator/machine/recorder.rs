@@ -1,9 +1,7 @@
 //! Which bytes of memory a run reads and writes, for whoever must know what is still needed.
 
-use iced_x86::{InstructionInfoFactory, OpAccess};
-
 use super::Machine;
-use crate::arch::{AccessKind, PAGE_SIZE, PhysAddr, VirtAddr};
+use crate::arch::{PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::system::insn::{DataAccess, data_accesses};
 
 /// What an access does to a byte.
@@ -57,6 +55,11 @@ impl Machine {
         }
     }
 
+    /// Whether virtual time has had an effect since the last call, or a timer runs.
+    pub fn take_clock_use(&mut self) -> bool {
+        self.world.clock_used.take() || self.next_deadline().is_some()
+    }
+
     /// What the instruction at RIP will access, if it runs: linear.
     pub(super) fn expected_accesses(&self) -> Vec<(Touch, VirtAddr, u32)> {
         let Some(insn) = self.peek_instruction() else {
@@ -64,20 +67,10 @@ impl Machine {
         };
         let mut accesses: Vec<DataAccess> = Vec::new();
         data_accesses(&self.cpu.regs, &insn, &mut accesses);
-        let mut factory = InstructionInfoFactory::new();
-        let overwrites = factory
-            .info(&insn)
-            .used_memory()
-            .iter()
-            .all(|m| matches!(m.access(), OpAccess::Write | OpAccess::Read));
         let fetched = self.code_base().wrapping_add(self.cpu.regs.rip);
         let mut expected = vec![(Touch::Read, VirtAddr(fetched), insn.len() as u32)];
         for a in &accesses {
-            let touch = if a.kind == AccessKind::Write && overwrites {
-                Touch::Write
-            } else {
-                Touch::Read
-            };
+            let touch = if a.reads { Touch::Read } else { Touch::Write };
             expected.push((touch, a.addr, a.size));
         }
         // What is read is read before anything is written.

@@ -235,11 +235,13 @@ impl Machine {
         }
         let trap = self.cpu.regs.rflags & rflags::TF != 0;
         let mut regs = self.cpu.regs.clone();
+        let bitness = self.bitness();
         let world = &mut self.world;
         world
             .engine
             .set_watch(self.cpu.activations.open().map(|a| a.context.rip.0));
         let mut view = View {
+            bitness,
             tlb: self.cpu.tlb_view(),
             devices: &world.devices,
             log: &mut world.log,
@@ -357,7 +359,7 @@ impl Machine {
         self.note_place();
         let trap_before = self.cpu.regs.rflags & rflags::TF != 0;
         let tsc_before = (self.cpu.regs.msr.tsc_offset, self.cpu.regs.msr.tsc_adjust);
-        let bytes = self.instruction_bytes_if_traced(insn);
+        let traced = self.instruction_if_traced(insn);
         self.show_microcode(insn);
         let outcome = match execute(&mut self.cpu, &mut self.world, insn) {
             Ok(outcome) => outcome,
@@ -372,12 +374,12 @@ impl Machine {
             let icount = self.world.engine.icount();
             let stop = self.software_interrupt(event);
             if self.world.engine.icount() != icount {
-                self.tell_instruction(place, bytes);
+                self.tell_instruction(place, traced);
             }
             return stop;
         }
         if !outcome.rep_iteration {
-            self.tell_instruction(place, bytes);
+            self.tell_instruction(place, traced);
         }
         // In a sequence of MOV SS only the first holds events (SDM vol. 2, MOV): a loop of them
         // cannot hold them for ever.

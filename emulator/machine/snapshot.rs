@@ -27,7 +27,8 @@ pub(super) struct Registers {
     pub(super) cpu: Cpu,
     pub(super) engine: EngineSnapshot,
     pub(super) devices: BusSnapshot,
-    pub(super) console: ConsoleLines,
+    console: ConsoleLines,
+    pub(super) output: u128,
     pub(super) schedule: ScheduleState,
     pub(super) state: RunState,
     /// What devices have signalled and the boundary has not acted on.
@@ -38,6 +39,13 @@ pub(super) struct Registers {
     pub(super) random: u64,
     pub(super) checks: Option<Box<Checks>>,
     unchecked: Vec<Event>,
+}
+
+impl Registers {
+    /// Virtual time then.
+    pub(super) fn now(&self) -> u64 {
+        self.clock.now(self.engine.icount().wrapping_add(self.idle))
+    }
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -55,6 +63,7 @@ impl Machine {
             engine: self.world.engine.snapshot(),
             devices: self.world.devices.save(),
             console: self.world.console.clone(),
+            output: self.world.output,
             schedule: self.schedule.clone(),
             state: self.state.clone(),
             signals: self.world.signals.clone(),
@@ -74,6 +83,7 @@ impl Machine {
             self.world.note(format!("a snapshot of other devices: {e}"));
         }
         self.world.console = saved.console.clone();
+        self.world.output = saved.output;
         self.schedule = saved.schedule.clone();
         self.state = saved.state.clone();
         self.state.armed = None;

@@ -57,20 +57,21 @@ impl Machine {
             .then(|| Hex(u64::from_le_bytes(bytes)))
     }
 
-    /// The bytes of an instruction about to be executed by microcode, where that is traced.
-    pub(super) fn instruction_bytes_if_traced(&self, insn: &Instruction) -> Option<Vec<u8>> {
+    /// The `insn` event of the instruction at RIP, about to be executed by microcode, where that is
+    /// traced. It may leave the mode in which it is decoded.
+    pub(super) fn instruction_if_traced(&mut self, insn: &Instruction) -> Option<EventKind> {
         if !self.world.log.wants(EventClass::INSN) {
             return None;
         }
         let mut bytes = self.peek_bytes();
         bytes.truncate(insn.len());
-        Some(bytes)
+        let rip = VirtAddr(self.cpu.regs.rip);
+        Some(self.formatter.event(self.bitness(), rip, &bytes))
     }
 
     /// Tells of an instruction that microcode has executed at `place`, and that has retired.
-    pub(super) fn tell_instruction(&mut self, place: Place, bytes: Option<Vec<u8>>) {
-        if let Some(bytes) = bytes {
-            let event = self.formatter.event(VirtAddr(place.rip), &bytes);
+    pub(super) fn tell_instruction(&mut self, place: Place, event: Option<EventKind>) {
+        if let Some(event) = event {
             self.world.log.instruction(place, event);
         }
     }

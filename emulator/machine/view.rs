@@ -18,6 +18,7 @@ pub(super) struct View<'a> {
     pub(super) devices: &'a DeviceBus,
     pub(super) log: &'a mut Log,
     pub(super) formatter: &'a mut InsnText,
+    pub(super) bitness: u32,
     pub(super) cpl: u8,
     pub(super) depth: u16,
     /// Where the instruction at which the run begins began.
@@ -39,7 +40,7 @@ impl Source for View<'_> {
     }
 
     fn instruction(&mut self, rip: VirtAddr, bytes: &[u8], icount: u64) {
-        let kind = self.formatter.event(rip, bytes);
+        let kind = self.formatter.event(self.bitness, rip, bytes);
         let sub = if icount == self.begin.icount {
             self.begin.sub
         } else {
@@ -59,7 +60,7 @@ impl Source for View<'_> {
 /// Instructions as text, kept by address.
 pub(super) struct InsnText {
     formatter: GasFormatter,
-    known: PageMap<(Box<[u8]>, EventKind)>,
+    known: PageMap<(u32, Box<[u8]>, EventKind)>,
 }
 
 impl Default for InsnText {
@@ -74,22 +75,24 @@ impl Default for InsnText {
 const KNOWN: usize = 1 << 16;
 
 impl InsnText {
-    /// The `insn` event of the instruction with these bytes.
-    pub(super) fn event(&mut self, rip: VirtAddr, bytes: &[u8]) -> EventKind {
-        if let Some((known, event)) = self.known.get(&rip.0)
+    /// The `insn` event of the instruction with these bytes in code of `bitness` bits.
+    pub(super) fn event(&mut self, bitness: u32, rip: VirtAddr, bytes: &[u8]) -> EventKind {
+        if let Some((mode, known, event)) = self.known.get(&rip.0)
+            && *mode == bitness
             && **known == *bytes
         {
             return event.clone();
         }
         let mut text = String::new();
-        let insn = Decoder::with_ip(64, bytes, rip.0, DecoderOptions::NONE).decode();
+        let insn = Decoder::with_ip(bitness, bytes, rip.0, DecoderOptions::NONE).decode();
         self.formatter.format(&insn, &mut text);
         let hex = bytes.iter().map(|b| format!("{b:02x}")).collect();
         let event = EventKind::Insn { bytes: hex, text };
         if self.known.len() >= KNOWN {
             self.known.clear();
         }
-        self.known.insert(rip.0, (bytes.into(), event.clone()));
+        let known = (bitness, bytes.into(), event.clone());
+        self.known.insert(rip.0, known);
         event
     }
 }

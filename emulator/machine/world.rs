@@ -1,5 +1,6 @@
 //! Everything outside the CPU: RAM, devices, the clock and the trace, as the microcode sees them.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use super::clock::Clock;
@@ -20,6 +21,8 @@ pub(super) struct World {
     pub(super) devices: DeviceBus,
     pub(super) console: ConsoleLines,
     pub(super) listener: Option<ConsoleListener>,
+    /// A hash of all that the consoles have been given: FNV-1a of 128 bits without its offset.
+    pub(super) output: u128,
     pub(super) log: Log,
     /// Virtual time that has passed while the CPU was halted.
     pub(super) idle: u64,
@@ -28,6 +31,8 @@ pub(super) struct World {
     pub(super) recorder: Option<Recorder>,
     /// See [`super::clock`].
     pub(super) clock: Clock,
+    /// The guest, or a device, has looked at the clock.
+    pub(super) clock_used: Cell<bool>,
     /// The engine must forget its translations.
     pub(super) tlb_stale: bool,
     /// What devices have signalled and nobody has acted on yet.
@@ -37,6 +42,9 @@ pub(super) struct World {
     /// The first thing that a device cannot do.
     pub(super) not_modelled: Option<String>,
 }
+
+/// Fowler, Noll, Vo: the prime of 128 bits.
+const FNV_PRIME: u128 = (1 << 88) + 0x13b;
 
 /// Notes kept; a hostile guest can make any number.
 const MAX_NOTES: usize = 50;
@@ -59,19 +67,19 @@ impl World {
         f: impl FnOnce(&mut DeviceBus, &mut DeviceContext<'_>) -> R,
     ) -> R {
         let mut signals = Vec::new();
-        let now = self.now();
-        let result = f(
-            &mut self.devices,
-            &mut DeviceContext {
-                now,
-                signals: &mut signals,
-            },
-        );
+        let mut context = DeviceContext::new(self.now(), &mut signals);
+        let result = f(&mut self.devices, &mut context);
+        if context.was_asked() {
+            self.clock_used.set(true);
+        }
         for signal in signals {
             match signal {
                 Signal::Console { device, bytes } => {
                     if let Some(listener) = &mut self.listener {
                         listener(device, &bytes);
+                    }
+                    for &byte in device.as_bytes().iter().chain(&bytes[..]) {
+                        self.output = (self.output ^ u128::from(byte)).wrapping_mul(FNV_PRIME);
                     }
                     let log = &mut self.log;
                     self.console.push(device, &bytes, |e| log.emit(e));
@@ -241,6 +249,7 @@ impl Bus for World {
     }
 
     fn tsc(&self) -> u64 {
+        self.clock_used.set(true);
         self.now()
     }
 

@@ -131,7 +131,6 @@ impl Baseline {
             end: machine.boundary(),
             findings: Vec::new(),
         };
-        // Boundaries in a shadow are none: nothing can be taken there.
         let mut last = u64::MAX;
         // Unresumed deliveries, and the boundaries at which each was the innermost.
         let mut open: Vec<(u64, Vec<u32>)> = Vec::new();
@@ -159,7 +158,11 @@ impl Baseline {
                 .into_iter()
                 .filter(|&kind| machine.would_take(kind))
                 .fold(0, |bits, kind| bits | 1 << kind as u8);
-            if machine.cpu().shadow == InterruptShadow::None || baseline.places.is_empty() {
+            // In a shadow nothing is taken, but for the next instruction's own faults.
+            let shots = plan.levels.first();
+            let wanted = shots.is_some_and(|l| l.iter().any(|s| takes & 1 << s.kind() as u8 != 0));
+            let shadow = machine.cpu().shadow != InterruptShadow::None;
+            if !shadow || wanted || baseline.places.is_empty() {
                 baseline.places.push(Place {
                     at,
                     rip,
@@ -185,6 +188,9 @@ impl Baseline {
             accesses.clear();
             machine.take_accesses(&mut accesses);
             baseline.live.note(time, &accesses);
+            if machine.take_clock_use() {
+                baseline.live.note_clock(time);
+            }
             for read in cr2.0.take() {
                 baseline.live.note_cr2(time, read);
             }

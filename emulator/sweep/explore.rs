@@ -2,7 +2,8 @@
 
 use super::baseline::{Baseline, go_to_window};
 use super::error::SweepError;
-use super::judge::{Fork, Judge, Moments};
+use super::fork::{Fork, Moments};
+use super::judge::Judge;
 use super::plan::{Plan, Shot};
 use super::tally::{Case, Tally};
 use super::verdict::{Outcome, Verdict};
@@ -10,6 +11,9 @@ use crate::load::Image;
 use crate::machine::{Machine, StopReason, Until};
 use crate::schedule::StimulusKind;
 use crate::trace::{Boundary, Source};
+
+/// Boundaries that may lie between two of the undisturbed run's instructions.
+const MAX_STEPS: u32 = 1 << 24;
 
 /// The injections of a case, as they are added one by one.
 #[derive(Clone, Debug, Default)]
@@ -125,7 +129,7 @@ impl<'a> Explorer<'a> {
                 return Ok(None);
             }
             let mut went = false;
-            for shot in &self.plan.levels[0] {
+            for shot in self.plan.levels.first().into_iter().flatten() {
                 let lands = self.baseline.lands(number, shot.kind());
                 // A boundary whose successor leads to the same place is the same case.
                 let next = number + 1 < self.baseline.window
@@ -248,7 +252,7 @@ impl<'a> Explorer<'a> {
         let mut held: Vec<Vec<(Boundary, u64)>> = vec![Vec::new(); shots.len()];
         let mut steps = 0u64;
         let mut waits_for = Some(serial);
-        let mut around = self.judge.around(fork).into_iter();
+        let mut around = fork.around().into_iter();
         loop {
             let at = self.machine.boundary();
             let rip = self.machine.cpu().regs.rip;
@@ -317,6 +321,3 @@ impl<'a> Explorer<'a> {
         self.tally.add(&chain.case(&rips), &outcome);
     }
 }
-
-/// Boundaries that may lie between two of the undisturbed run's instructions.
-const MAX_STEPS: u32 = 1 << 24;

@@ -4,120 +4,15 @@
 //! compared with what it was when it was interrupted. What differs must not be read by the rest of
 //! the undisturbed run: then that run is what follows, and need not be run again.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::rc::Rc;
-
-use super::baseline::{Baseline, name_of};
-use super::liveness::Fate;
+use super::baseline::Baseline;
+use super::fork::{END, Fork};
 use super::plan::Plan;
 use super::verdict::{Outcome, Verdict};
+use super::weigh::{Seen, listed};
+use crate::arch::VirtAddr;
 use crate::load::Image;
-use crate::machine::{Differences, Machine, Mark, MemoryDifference, Moment, StopReason, Until};
+use crate::machine::{Differences, Machine, Moment, StopReason, Until};
 use crate::schedule::StimulusKind;
-
-/// A moment of the undisturbed run at which an event is taken.
-pub(super) struct Fork {
-    pub(super) mark: Mark,
-    /// The number of the boundary.
-    number: usize,
-    /// What the checks had found.
-    findings: usize,
-    /// The delivery of the first event that was raised here.
-    pub(super) serial: Cell<Option<u64>>,
-    /// Later moments of the undisturbed run, at which the deliveries are resumed that are unresumed here,
-    /// the innermost first: its number, the delivery, and the state.
-    targets: Vec<(usize, u64, Rc<Moment>)>,
-    /// The end of the undisturbed run, if it has one.
-    end: Option<Rc<Moment>>,
-}
-
-/// Moments of the undisturbed run, by number, as they are needed.
-pub(super) type Moments = BTreeMap<usize, Rc<Moment>>;
-
-impl Fork {
-    /// The present moment of `machine`, which is boundary `number` of the undisturbed run.
-    pub(super) fn new(
-        machine: &mut Machine,
-        baseline: &Baseline,
-        number: usize,
-        known: &mut Moments,
-    ) -> Self {
-        machine.take_signals();
-        machine.show_checks();
-        let findings = machine.findings().map_or(0, |f| f.len());
-        let mut fork = Self {
-            mark: machine.mark(),
-            number,
-            findings,
-            serial: Cell::new(None),
-            targets: Vec::new(),
-            end: None,
-        };
-        fork.find_targets(machine, baseline, known);
-        fork
-    }
-
-    /// Inside a handler, an event may change how that goes on, and no more: as with an NMI that
-    /// is told to be served again.
-    fn find_targets(&mut self, machine: &mut Machine, baseline: &Baseline, known: &mut Moments) {
-        known.retain(|&number, _| number > self.number);
-        let mut open: Vec<u64> = machine
-            .cpu()
-            .activations
-            .open()
-            .map(|a| a.id.serial)
-            .collect();
-        let mut here = self.number;
-        let mut moved = false;
-        while let (Some(serial), Some(next)) = (open.pop(), baseline.places[here].resumed()) {
-            if self.targets.len() >= MAX_TARGETS || next >= baseline.places.len() {
-                break;
-            }
-            here = next;
-            let reached = known.contains_key(&next);
-            if !reached {
-                moved = true;
-                while machine.boundary() != baseline.places[next].at {
-                    if machine.advance(Until::Boundary) != StopReason::Until {
-                        open.clear();
-                        break;
-                    }
-                }
-                if machine.boundary() == baseline.places[next].at {
-                    known.insert(next, Rc::new(machine.moment(&self.mark)));
-                }
-            }
-            if let Some(moment) = known.get(&next) {
-                self.targets.push((next, serial, Rc::clone(moment)));
-            }
-        }
-        if baseline.stop != StopReason::Until {
-            let reached = known.contains_key(&END);
-            if !reached {
-                moved = true;
-                if machine.advance(Until::Never) == baseline.stop {
-                    known.insert(END, Rc::new(machine.moment(&self.mark)));
-                }
-            }
-            self.end = known.get(&END).map(Rc::clone);
-        }
-        if moved {
-            machine.rewind(&self.mark);
-        }
-    }
-}
-
-/// What differences mean for the rest of the undisturbed run.
-struct Seen {
-    /// It uses these.
-    used: Vec<String>,
-    /// It never touches these again.
-    left: Vec<String>,
-    /// It uses what does not count.
-    ignored: bool,
-}
 
 /// Who decides.
 #[derive(Clone, Copy)]
@@ -127,17 +22,14 @@ pub(super) struct Judge<'a> {
     pub(super) baseline: &'a Baseline,
 }
 
-/// The number of the undisturbed run's end.
-const END: usize = usize::MAX;
-
-/// Deliveries around a fork whose return is waited for.
-const MAX_TARGETS: usize = 8;
-
-/// Names in one verdict.
-const MAX_NAMES: usize = 6;
-
 /// Instructions in which a CPU that was woken comes back to its HLT.
 const BACK_TO_HLT: u32 = 256;
+
+/// Events that wait for a handler's end and are followed too.
+const MAX_WAITING: u32 = 8;
+
+/// Arrivals at one instruction after which a state that has not come again is not waited for.
+const MAX_ARRIVALS: u32 = 64;
 
 impl Judge<'_> {
     /// From the handler's first boundary on. `first` is the delivery at the fork, `serial` the newest.
@@ -155,7 +47,7 @@ impl Judge<'_> {
             }
         }
         // What waited for the handler's end.
-        for _ in 0..8 {
+        for _ in 0..MAX_WAITING {
             if !machine.has_waiting() || !machine.would_take(StimulusKind::Nmi) {
                 break;
             }
@@ -189,6 +81,7 @@ impl Judge<'_> {
             }
             d = machine.differences(&fork.mark);
         }
+        machine.excuse_output(&fork.mark);
         let mut seen = self.weigh(machine, &d, fork.number);
         let mut targets = fork.targets.iter();
         while !seen.used.is_empty()
@@ -199,6 +92,7 @@ impl Judge<'_> {
                 return self.ended(machine, fork, &stop);
             }
             let d = machine.differences_from(moment, &fork.mark);
+            machine.excuse_output_to(moment);
             seen = self.weigh(machine, &d, *number);
         }
         machine.show_checks();
@@ -217,26 +111,11 @@ impl Judge<'_> {
         }
         let Seen { used, left, .. } = seen;
         let Some(stop) = end else {
-            return if left.is_empty() {
-                Outcome::new(Verdict::Same, "")
-            } else {
-                Outcome::new(Verdict::SameExcept, listed(left))
-            };
-        };
-        let otherwise = || match &stop {
-            StopReason::Limit { .. } => String::new(),
-            stop if *stop == self.baseline.stop => String::new(),
-            stop => format!("; it ends otherwise: {}", stop.name()),
+            return same_except(left);
         };
         match &stop {
-            // Not reduced, and not followed to an end.
-            _ if used.is_empty() && fork.end.is_none() => {
-                if left.is_empty() {
-                    Outcome::new(Verdict::Same, "")
-                } else {
-                    Outcome::new(Verdict::SameExcept, listed(left))
-                }
-            }
+            // Not reduced, and the undisturbed run was followed to no end.
+            _ if used.is_empty() && fork.end.is_none() => same_except(left),
             StopReason::TripleFault => {
                 Outcome::new(Verdict::Shutdown, format!("after {}", listed(used)))
             }
@@ -244,31 +123,38 @@ impl Judge<'_> {
             stop if *stop == self.baseline.stop
                 && let Some(moment) = &fork.end =>
             {
-                let d = machine.differences_from(moment, &fork.mark);
-                let last = self.weigh(machine, &d, END);
-                if last.used.is_empty() {
-                    if used.is_empty() && last.left.is_empty() {
-                        return Outcome::new(Verdict::Same, "");
-                    }
-                    // Perhaps it used what differed, and came to the same end.
-                    let mut what = listed(last.left);
-                    if !used.is_empty() {
-                        let semicolon = if what.is_empty() { "" } else { "; " };
-                        what = format!("{what}{semicolon}used without effect: {}", listed(used));
-                    }
-                    Outcome::new(Verdict::SameExcept, what)
-                } else {
-                    let what = format!("{}, to the end: {}", listed(used), listed(last.used));
-                    Outcome::new(Verdict::Differs, what)
-                }
+                self.at_end(machine, fork, moment, used)
             }
-            _ => Outcome::new(Verdict::Differs, listed(used) + &otherwise()),
+            StopReason::Limit { .. } => Outcome::new(Verdict::Differs, listed(used)),
+            stop if *stop == self.baseline.stop => Outcome::new(Verdict::Differs, listed(used)),
+            stop => {
+                let what = format!("{}; it ends otherwise: {}", listed(used), stop.name());
+                Outcome::new(Verdict::Differs, what)
+            }
         }
     }
 
-    /// The deliveries around a fork that are waited for, the innermost first.
-    pub(super) fn around(&self, fork: &Fork) -> Vec<u64> {
-        fork.targets.iter().map(|t| t.1).collect()
+    /// At the end that the undisturbed run has too: perhaps what was `used` had no effect.
+    fn at_end(
+        &self,
+        machine: &mut Machine,
+        fork: &Fork,
+        moment: &Moment,
+        used: Vec<String>,
+    ) -> Outcome {
+        let d = machine.differences_from(moment, &fork.mark);
+        let last = self.weigh(machine, &d, END);
+        if !last.used.is_empty() {
+            let what = format!("{}, to the end: {}", listed(used), listed(last.used));
+            return Outcome::new(Verdict::Differs, what);
+        }
+        if used.is_empty() {
+            return same_except(last.left);
+        }
+        let mut what = listed(last.left);
+        let semicolon = if what.is_empty() { "" } else { "; " };
+        what = format!("{what}{semicolon}used without effect: {}", listed(used));
+        Outcome::new(Verdict::SameExcept, what)
     }
 
     /// Whether the machine, whose injected event has been resumed, is where the fork was.
@@ -281,83 +167,35 @@ impl Judge<'_> {
             }
     }
 
-    /// What becomes of differences from boundary `number` on.
-    fn weigh(&self, machine: &Machine, d: &Differences, number: usize) -> Seen {
-        let time = u32::try_from(number).unwrap_or(u32::MAX);
-        let live = &self.baseline.live;
-        let mut seen = Seen {
-            used: d.registers.clone(),
-            left: Vec::new(),
-            ignored: false,
-        };
-        if !machine.schedule_is_done() {
-            seen.used.push("the rest of the schedule".to_owned());
-        }
-        if d.cr2 {
-            match live.fate_of_cr2(time) {
-                Fate::Read => seen.used.push("cr2".to_owned()),
-                Fate::Untouched => seen.left.push("cr2".to_owned()),
-                Fate::Overwritten => {}
-            }
-        }
-        for (range, how) in &d.memory {
-            let fate = live.fate(time, range, *how == MemoryDifference::Bytes);
-            let ignored = |i: &Range<u64>| i.start <= range.start && range.end <= i.end;
-            let list = match fate {
-                Fate::Overwritten => continue,
-                // A walk of its own may set them later, or not: nobody sees that.
-                Fate::Untouched if *how == MemoryDifference::AccessedDirty => continue,
-                Fate::Untouched => &mut seen.left,
-                Fate::Read if self.plan.ignore.iter().any(ignored) => {
-                    seen.ignored = true;
-                    &mut seen.left
-                }
-                Fate::Read => &mut seen.used,
-            };
-            push_new(list, name_of(self.image, range.start));
-        }
-        for entry in &d.translations {
-            if live.is_written(time, entry.0) {
-                push_new(&mut seen.used, "cached translations".to_owned());
-            }
-        }
-        seen
-    }
-
     /// The run ended before the interrupted context was reached.
     pub(super) fn ended(&self, machine: &mut Machine, fork: &Fork, stop: &StopReason) -> Outcome {
         let rip = machine.cpu().regs.rip;
-        let hung = match stop {
-            StopReason::Limit { .. } => self.repeats(machine),
-            StopReason::HaltedForever => true,
-            _ => false,
-        };
-        machine.show_checks();
+        let hung = matches!(stop, StopReason::Limit { .. }) && self.repeats(machine);
         machine.end_checks(stop);
         let found = self.found(machine, fork);
-        let rules = found.as_ref().map(|f| f.what.clone());
-        let with = |text: &str| match &rules {
-            Some(rules) => format!("{text}; {rules}"),
+        let rip = found.as_ref().and_then(|f| f.rip).or(Some(rip));
+        let with = |text: &str| match &found {
+            Some(found) => format!("{text}; {}", found.what),
             None => text.to_owned(),
         };
-        let place = found.as_ref().and_then(|f| f.rip).or(Some(rip));
-        let mut outcome = match stop {
-            StopReason::NotModelled { what, .. } => Outcome::new(Verdict::NotModelled, what),
-            StopReason::TripleFault => Outcome::new(Verdict::Shutdown, with("triple fault")),
-            StopReason::HaltedForever => Outcome::new(Verdict::Hung, with("halted for ever")),
-            _ if hung => Outcome::new(Verdict::Hung, with("the same state again and again")),
-            _ if found.is_some() => return found.unwrap_or_else(|| unreachable!()),
-            StopReason::Limit { .. } => Outcome::new(
-                Verdict::Limit,
-                "the interrupted context was not reached in time",
-            ),
-            stop => Outcome::new(
-                Verdict::Finding,
-                format!("never-resumed; it ends: {}", stop.name()),
-            ),
+        let (verdict, what) = match stop {
+            StopReason::NotModelled { what, .. } => (Verdict::NotModelled, what.clone()),
+            StopReason::TripleFault => (Verdict::Shutdown, with("triple fault")),
+            StopReason::HaltedForever => (Verdict::Hung, with("halted for ever")),
+            _ if hung => (Verdict::Hung, with("the same state again and again")),
+            stop => match (found, stop) {
+                (Some(found), _) => return found,
+                (None, StopReason::Limit { .. }) => {
+                    let what = "the interrupted context was not reached in time";
+                    (Verdict::Limit, what.to_owned())
+                }
+                (None, stop) => {
+                    let what = format!("never-resumed; it ends: {}", stop.name());
+                    (Verdict::Finding, what)
+                }
+            },
         };
-        outcome.rip = place;
-        outcome
+        Outcome { verdict, what, rip }
     }
 
     /// The bad findings since the fork that the undisturbed run does not have.
@@ -390,15 +228,24 @@ impl Judge<'_> {
         let mut mark = machine.mark();
         let repeated = loop {
             if machine.advance(Until::Boundary) != StopReason::Until
-                || machine.advance(Until::Address(crate::arch::VirtAddr(rip))) != StopReason::Until
+                || machine.advance(Until::Address(VirtAddr(rip))) != StopReason::Until
             {
                 break false;
             }
-            if machine.differences(&mark).is_empty() {
+            let d = machine.differences(&mark);
+            // As time goes on, a timer will end it.
+            let timer = d.time && machine.next_deadline().is_some();
+            let state = Differences {
+                time: false,
+                checks: false,
+                output: false,
+                ..d
+            };
+            if state.is_empty() && !timer {
                 break true;
             }
             arrivals += 1;
-            if arrivals >= 64 {
+            if arrivals >= MAX_ARRIVALS {
                 break false;
             }
             if arrivals == power {
@@ -412,20 +259,12 @@ impl Judge<'_> {
     }
 }
 
-fn push_new(list: &mut Vec<String>, name: String) {
-    if !list.contains(&name) {
-        list.push(name);
-    }
-}
-
-/// Names in order, not too many of them.
-fn listed(mut names: Vec<String>) -> String {
-    names.sort_unstable();
-    let more = names.len().saturating_sub(MAX_NAMES);
-    names.truncate(MAX_NAMES);
-    let mut text = names.join(", ");
-    if more != 0 {
-        text += &format!(" and {more} more");
-    }
-    text
+/// Nothing that differs matters; these bytes are left.
+fn same_except(left: Vec<String>) -> Outcome {
+    let verdict = if left.is_empty() {
+        Verdict::Same
+    } else {
+        Verdict::SameExcept
+    };
+    Outcome::new(verdict, listed(left))
 }

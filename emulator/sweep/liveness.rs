@@ -37,6 +37,8 @@ pub struct Liveness {
     words: PageMap<Vec<Use>>,
     /// When CR2 is read (`true`) or written.
     cr2: BTreeMap<u32, bool>,
+    /// When virtual time last had an effect.
+    clock: Option<u32>,
 }
 
 impl Liveness {
@@ -93,6 +95,17 @@ impl Liveness {
             Some((_, false)) => Fate::Overwritten,
             None => Fate::Untouched,
         }
+    }
+
+    /// Notes that virtual time has an effect.
+    pub fn note_clock(&mut self, time: u32) {
+        self.clock = Some(time);
+    }
+
+    /// Whether virtual time has an effect from boundary number `time` on.
+    #[must_use]
+    pub fn uses_clock(&self, time: u32) -> bool {
+        self.clock.is_some_and(|last| last >= time)
     }
 
     /// What becomes of these bytes from boundary number `time` on: the worst of them counts.
@@ -203,6 +216,15 @@ mod tests {
         assert_eq!(live.words[&8].len(), 1);
         assert_eq!(live.fate(999, &(8..9), true), Fate::Read);
         assert_eq!(live.fate(1000, &(8..9), true), Fate::Untouched);
+    }
+
+    #[test]
+    fn time_matters_up_to_its_last_use() {
+        let mut live = Liveness::default();
+        assert!(!live.uses_clock(0));
+        live.note_clock(2);
+        live.note_clock(4);
+        assert!(live.uses_clock(0) && live.uses_clock(4) && !live.uses_clock(5));
     }
 
     #[test]

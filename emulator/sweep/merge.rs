@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::code::Code;
 use super::error::SweepError;
 use super::inputs::difference;
-use super::record::{CheckpointHeader, PartRecord, Reader, read};
+use super::record::{CheckpointHeader, PartRecord, Reader, bad, read};
 use super::report::Report;
 use super::tally::Tally;
 use crate::load::error::printable;
@@ -30,15 +30,6 @@ struct Sum {
     code: Code,
 }
 
-impl Sum {
-    fn bad(&self, line: u64, why: String) -> SweepError {
-        SweepError::Record {
-            place: format!("{}:{line}", self.file),
-            why,
-        }
-    }
-}
-
 impl Reader for Sum {
     fn header(&mut self, header: CheckpointHeader) -> Result<(), SweepError> {
         self.divisions.insert(header.shard[1]);
@@ -49,7 +40,7 @@ impl Reader for Sum {
                     let why = format!(
                         "this is another sweep than that of {file}: {how}; give the files of one sweep"
                     );
-                    return Err(self.bad(1, why));
+                    return Err(bad(&self.file, 1, why));
                 }
             }
         }
@@ -66,7 +57,7 @@ impl Reader for Sum {
                 "part {} is in {file} too, and differs: one of them is broken; run that shard again",
                 record.part
             );
-            return Err(self.bad(line, why));
+            return Err(bad(&self.file, line, why));
         }
         self.parts.insert(record.part, (hash, self.file.clone()));
         self.code.extend(record.code);
@@ -131,10 +122,8 @@ pub fn merge(files: &[PathBuf]) -> Result<Report, SweepError> {
         let name = sum.file.clone();
         let (good, _) = read(&name, BufReader::new(file), &mut sum)?;
         if good == 0 {
-            return Err(sum.bad(
-                1,
-                "this is no checkpoint of a sweep, or none that has begun".to_owned(),
-            ));
+            let why = "this is no checkpoint of a sweep, or none that has begun";
+            return Err(bad(&name, 1, why));
         }
     }
     let Some((header, _)) = &sum.first else {

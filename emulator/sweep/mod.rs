@@ -4,11 +4,14 @@
 //! and who reads and writes which bytes. Then a machine goes along the window, and at each boundary
 //! forks: it marks the moment (registers, and pages as they change), injects, follows what comes of it
 //! to a [`Verdict`], and goes back. With several levels the same is done at every boundary of what
-//! the first event caused. Virtual time stands still while a handler runs
-//! ([`TimeMode::Frozen`](crate::machine::TimeMode::Frozen)).
+//! the first event caused. Virtual time stands still while a handler runs, with
+//! [`TimeMode::Frozen`](crate::machine::TimeMode::Frozen); if it goes on, it is a difference as long as
+//! the undisturbed run still looks at a clock or has a timer armed.
 //!
-//! A boundary in an interrupt shadow is none: nothing can be taken there. The boundary at which a
-//! guest has ended the run is none either.
+//! A boundary in an interrupt shadow is none where nothing that is injected can be taken there: NMIs and
+//! interrupts cannot, a fault of the next instruction can. (Whether STI holds NMIs is the processor's
+//! choice: a machine without [`sti_shadow_blocks_nmi`](crate::arch::Knobs::sti_shadow_blocks_nmi) takes
+//! them there.) The boundary at which a guest has ended the run is none either.
 //!
 //! # What is not run
 //!
@@ -17,10 +20,11 @@
 //!
 //! * *Rejoining*: when the delivery has been resumed, the machine is compared with the fork. If
 //!   nothing is different that the rest of the undisturbed run reads before it writes it, that run
-//!   is what follows. Compared are all registers, NMI and shadow state, devices, unresumed deliveries
-//!   (but for their numbers), cached translations, and memory. Inside a handler a difference may
+//!   is what follows. Compared are all registers, NMI and shadow state, devices, virtual time, unresumed
+//!   deliveries (but for their numbers), what the checks wait for, cached translations, and memory. Inside a handler a difference may
 //!   change how that goes on (an NMI that asks for a repetition): then the comparison is made again
-//!   where the handler around is resumed, and in the end with the undisturbed run's end.
+//!   where the handler around is resumed, and in the end with the undisturbed run's end. What handlers
+//!   print is no difference; what is printed after them is.
 //! * *Dead bytes*: bytes that differ and are overwritten before they are read are no difference.
 //!   Those that are never touched again are listed ([`Verdict::SameExcept`]). The A and D bits of an
 //!   entry that is never read as data may differ. A cached translation that only one of the runs has
@@ -44,6 +48,7 @@ mod code;
 mod driver;
 mod error;
 mod explore;
+mod fork;
 mod inputs;
 mod judge;
 mod liveness;
@@ -54,6 +59,7 @@ mod report;
 mod schema;
 mod tally;
 mod verdict;
+mod weigh;
 
 pub use baseline::{Baseline, Place};
 pub use checkpoint::Checkpoint;

@@ -373,6 +373,7 @@ nmi_entry:
         ),
         ("push rax\n    pop  rax", false),
         ("pushfq\n    pop  rax", false),
+        ("push qword ptr [rsp - 8]", true),
         ("call 1f\n1:  pop  rax", false),
         // The operand that is read is another one than the one that is written.
         ("push [rsp + 8]\n    pop  rax", false),

@@ -1,9 +1,9 @@
 //! Fetching: page ends, code that changes (SDM vol. 3, "Handling Self- and Cross-Modifying Code";
 //! "Page-Fault Exceptions").
 
-use iretrace::arch::PhysAddr;
+use iretrace::arch::{PhysAddr, Vendor};
 use iretrace::machine::Until;
-use iretrace::trace::{Event, EventKind};
+use iretrace::trace::{Event, EventClass, EventKind};
 
 use crate::support::*;
 
@@ -150,4 +150,24 @@ fn a_call_to_itself_overwrites_itself() {
         let delivered = b.events().into_iter().find(bp).expect("a delivery");
         assert_eq!(delivered.at.icount, first + 3);
     }
+}
+
+/// `48 40` is one instruction with REX.W in 64-bit code, and DEC EAX and INC EAX in 32-bit code. HLT at
+/// CPL 3 faults and is not told.
+#[test]
+fn an_instruction_is_told_in_the_mode_of_its_code() {
+    let image = assemble(
+        "allow_user user_start\nallow_user user_stack
+    iret_to user_start, USER_CS32, 2, user_stack_top, USER_DS",
+        ".balign 4096\nuser_start: .byte 0x48, 0x40\nhlt\n.balign 4096",
+    );
+    let (b, _) = Bench::of_image(image, of(Vendor::Intel), EventClass::all()).fail();
+    let at_cpl_3 = b.events().into_iter().filter(|e| e.cpl == 3);
+    let texts: Vec<String> = at_cpl_3
+        .filter_map(|e| match e.kind {
+            EventKind::Insn { text, .. } => Some(text),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts, ["dec %eax", "inc %eax"]);
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use iretrace::arch::state::gpr;
+
 /// The state in which an event was to be delivered. Whether it was, the next attempt shows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Attempt {
@@ -27,15 +29,6 @@ pub struct Attempt {
     pub rflags: u64,
 }
 
-/// The general registers in encoding order.
-pub const NAMES: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15",
-];
-
-pub const RAX: usize = 0;
-pub const RSP: usize = 4;
-
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -48,7 +41,7 @@ impl fmt::Display for Attempt {
             self.cs,
             self.rip,
             self.ss,
-            self.gpr[RSP],
+            self.gpr[gpr::RSP],
             self.rflags
         )?;
         match self.cr2 {

@@ -1,8 +1,9 @@
 //! Compares what the two sides tell.
 
+use iretrace::arch::state::gpr::{NAMES, RAX};
 use iretrace::load::Image;
 
-use crate::attempt::{Attempt, NAMES, RAX};
+use crate::attempt::Attempt;
 use crate::differences::{self, Then};
 use crate::peer::Told;
 

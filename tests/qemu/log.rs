@@ -4,7 +4,9 @@
 //! CR2=…`, then the registers; what delivery raises follows as an event of its own. What the
 //! firmware does, outside long mode, is left out.
 
-use crate::attempt::{Attempt, NAMES, RSP};
+use iretrace::arch::state::gpr::{NAMES, RSP};
+
+use crate::attempt::Attempt;
 
 const RF: u64 = 1 << 16;
 const LMA: u64 = 1 << 10;

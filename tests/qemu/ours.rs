@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use iretrace::arch::state::gpr::RSP;
 use iretrace::arch::{CpuModel, CpuState, EventType, Vector, Vendor};
 use iretrace::load::Image;
 use iretrace::machine::{Control, Machine, MachineConfig, Plugin, StopReason, Until};
 use iretrace::trace::{Event, EventClass, EventKind, Filtered, SharedEvents};
 
-use crate::attempt::{Attempt, RSP};
+use crate::attempt::Attempt;
 use crate::peer::{End, RAM, Told};
 
 const RF: u64 = 1 << 16;

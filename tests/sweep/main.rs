@@ -1,5 +1,6 @@
 //! Sweeps from the command line: kept and gone on with, divided and merged, shown and written.
 
+mod boundaries;
 mod checkpoint;
 mod html;
 mod options;

@@ -146,11 +146,10 @@ impl RedZoneClobbered {
         }
     }
 
-    /// The instruction at RIP makes these accesses; those that also read what they write are in `reads`.
+    /// The instruction at RIP makes these accesses.
     pub fn accessed(
         &mut self,
         accesses: &[DataAccess],
-        reads: bool,
         frames: &mut Frames,
         cx: &Context<'_>,
         out: &mut Findings,
@@ -170,7 +169,7 @@ impl RedZoneClobbered {
                 touched |= a.addr.page() == w.at.page();
                 let is_write = a.kind == AccessKind::Write;
                 let used = bits & w.doubtful;
-                if used != 0 && (!is_write || reads) && depth <= w.depth {
+                if used != 0 && a.reads && depth <= w.depth {
                     w.doubtful = 0;
                     out.push(Finding {
                         rule: RuleId::RedZoneClobbered,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Check;
 use crate::arch::bits::{cr4, dr7, rflags};
+use crate::arch::state::gpr;
 use crate::arch::{EventType, SegReg, Vector};
 use crate::check::context::{Context, Proof};
 use crate::check::{Findings, RuleId, Severity};
@@ -17,11 +18,6 @@ use crate::trace::{Delivery, DeliveryId, Event, EventKind};
 
 /// Interrupted contexts that are remembered; the oldest is forgotten for one more.
 const MAX: usize = 64;
-
-const NAMES: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15",
-];
 
 /// What an event that must leave no trace has interrupted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,7 +100,7 @@ impl StateLeak {
         let rule = RuleId::StateLeak;
         let leaks = saved.gpr != r.gpr || flags[0] != flags[1] || saved.others != now;
         if leaks && !out.is_full(rule, rule.severity()) {
-            let gpr = NAMES.iter().zip(saved.gpr.iter().zip(&r.gpr));
+            let gpr = gpr::NAMES.iter().zip(saved.gpr.iter().zip(&r.gpr));
             let others = OTHERS.iter().zip(saved.others.iter().zip(&now));
             let all = gpr
                 .chain([(&"rflags", (&flags[0], &flags[1]))])

@@ -3,17 +3,12 @@
 use std::fmt::Write as _;
 
 use iretrace::arch::CpuState;
-use iretrace::arch::state::Segment;
+use iretrace::arch::state::{Segment, gpr};
 use iretrace::system::{Cpu, InterruptShadow};
 
 use super::descriptor;
 use super::flags::{self, named};
 use super::list::View;
-
-const GENERAL: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15",
-];
 
 const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
 
@@ -28,7 +23,7 @@ pub fn dump(view: View<'_>, out: &mut String) {
         for column in 0..4 {
             let i = 4 * row + column;
             let end = if column == 3 { "\n" } else { "" };
-            let _ = write!(out, "  {:<3} {:016x}{end}", GENERAL[i], r.gpr[i]);
+            let _ = write!(out, "  {:<3} {:016x}{end}", gpr::NAMES[i], r.gpr[i]);
         }
     }
     let iopl = format!(" IOPL {}", r.iopl());

@@ -204,7 +204,9 @@ impl SweepArgs {
 /// Sweeps.
 pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let mut config = args.machine.config()?;
-    config.time = TimeMode::Frozen;
+    if !args.machine.chooses_time() {
+        config.time = TimeMode::Frozen;
+    }
     let schedule = args.schedule.parse()?;
     let image = Arc::new(args.image.open()?);
     let resolved = schedule_args::resolve(&schedule, &image)?;

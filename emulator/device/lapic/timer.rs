@@ -35,6 +35,11 @@ impl Timer {
         1 << ((power + 1) & 7)
     }
 
+    /// Whether it counts, or waits for a moment.
+    pub(super) const fn is_armed(&self) -> bool {
+        self.countdown.is_some() || self.deadline_at.is_some()
+    }
+
     /// When the count reaches 0.
     pub(super) fn expiry(&self) -> Option<u64> {
         let countdown = self.countdown?;

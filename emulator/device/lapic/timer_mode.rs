@@ -21,13 +21,16 @@ impl Lapic {
         }
     }
 
-    /// Brings the timer to `ctx.now`. An expiry while the entry is masked raises nothing, later
+    /// Brings the timer to the present. An expiry while the entry is masked raises nothing, later
     /// neither.
     pub(super) fn settle_timer(&mut self, ctx: &mut DeviceContext<'_>) {
+        if !self.timer.is_armed() {
+            return;
+        }
         let expired = match self.timer_mode() {
-            TimerMode::OneShot => self.timer.settle(ctx.now, false),
-            TimerMode::Periodic => self.timer.settle(ctx.now, true),
-            TimerMode::TscDeadline => self.timer.deadline_at.is_some_and(|at| at <= ctx.now),
+            TimerMode::OneShot => self.timer.settle(ctx.now(), false),
+            TimerMode::Periodic => self.timer.settle(ctx.now(), true),
+            TimerMode::TscDeadline => self.timer.deadline_at.is_some_and(|at| at <= ctx.now()),
             TimerMode::Reserved => false,
         };
         if !expired {
@@ -72,7 +75,7 @@ impl Lapic {
     pub(super) fn write_initial_count(&mut self, value: u32, ctx: &mut DeviceContext<'_>) {
         self.settle_timer(ctx);
         match self.timer_mode() {
-            TimerMode::OneShot | TimerMode::Periodic => self.timer.start(value, ctx.now),
+            TimerMode::OneShot | TimerMode::Periodic => self.timer.start(value, ctx.now()),
             TimerMode::TscDeadline => {}
             TimerMode::Reserved => self.timer.initial = value,
         }
@@ -80,12 +83,15 @@ impl Lapic {
 
     pub(super) fn write_divide(&mut self, value: u32, ctx: &mut DeviceContext<'_>) {
         self.settle_timer(ctx);
-        self.timer.set_divide(value, ctx.now);
+        self.timer.set_divide(value, ctx.now());
     }
 
     pub(super) fn current_count(&mut self, ctx: &mut DeviceContext<'_>) -> u32 {
         self.settle_timer(ctx);
-        self.timer.current(ctx.now)
+        if !self.timer.is_armed() {
+            return 0;
+        }
+        self.timer.current(ctx.now())
     }
 
     /// Reads IA32_TSC_DEADLINE: 0 in other modes, or if the deadline is past.
@@ -116,7 +122,7 @@ impl Lapic {
     fn aim_deadline(&mut self, ctx: &mut DeviceContext<'_>) {
         self.timer.deadline_at = match self.timer.tsc_deadline {
             0 => None,
-            deadline => self.clock.reaches(deadline, ctx.now),
+            deadline => self.clock.reaches(deadline, ctx.now()),
         };
         self.settle_timer(ctx);
     }

@@ -23,6 +23,9 @@ pub struct DataAccess {
     pub size: u32,
     /// Read or write; a read-modify-write is a write.
     pub kind: AccessKind,
+    /// What was there counts: it reads, or what it leaves may depend on what was there (a
+    /// read-modify-write, and a write that may not be made).
+    pub reads: bool,
     /// Made through SS: a non-canonical address is #SS, not #GP.
     pub stack: bool,
 }
@@ -48,7 +51,10 @@ pub fn data_accesses(regs: &CpuState, insn: &Instruction, out: &mut Vec<DataAcce
         for used in info.used_memory() {
             if let Some(kind) = kind_of(used.access()) {
                 let implied = !std::mem::take(&mut explicit);
-                out.push(one(regs, insn, used, kind, implied));
+                out.push(DataAccess {
+                    reads: used.access() != OpAccess::Write,
+                    ..one(regs, insn, used, kind, implied)
+                });
             }
         }
     });
@@ -107,6 +113,7 @@ fn one(
         addr: at.linear,
         size,
         kind,
+        reads: true,
         stack: at.is_stack(),
     }
 }
@@ -158,6 +165,7 @@ fn string_accesses(regs: &CpuState, insn: &Instruction, out: &mut Vec<DataAccess
                 } else {
                     AccessKind::Write
                 },
+                reads: is_source || i != 0,
                 stack: at.is_stack(),
             });
         }

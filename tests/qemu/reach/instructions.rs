@@ -1,10 +1,11 @@
 //! Differences in single instructions.
 
 use iced_x86::{FlowControl, Mnemonic, Register};
+use iretrace::arch::state::gpr::RAX;
 use iretrace::load::Image;
 
 use super::sides::{both, canonical, instruction, places, sides};
-use crate::attempt::{Attempt, RAX};
+use crate::attempt::Attempt;
 use crate::compare::Mismatch;
 
 pub fn branch_commits(m: &Mismatch, image: &Image) -> bool {

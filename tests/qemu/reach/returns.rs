@@ -1,10 +1,11 @@
 //! Differences in IRET and SYSRET.
 
 use iced_x86::{Mnemonic, OpKind};
+use iretrace::arch::state::gpr::RSP;
 use iretrace::load::Image;
 
 use super::sides::{both, canonical, instruction, sides};
-use crate::attempt::{Attempt, RSP};
+use crate::attempt::Attempt;
 use crate::compare::Mismatch;
 
 /// The peer is where an instruction of the machine's #GP(0) leads, and may have trapped there.

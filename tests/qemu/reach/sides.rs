@@ -2,9 +2,10 @@
 
 use iced_x86::{Decoder, DecoderOptions};
 use iretrace::arch::VirtAddr;
+use iretrace::arch::state::gpr::RAX;
 use iretrace::load::Image;
 
-use crate::attempt::{Attempt, RAX};
+use crate::attempt::Attempt;
 use crate::compare::Mismatch;
 
 pub fn both(m: &Mismatch) -> Option<(&Attempt, &Attempt)> {

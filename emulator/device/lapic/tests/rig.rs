@@ -77,10 +77,7 @@ impl Rig {
         &mut self,
         act: impl FnOnce(&mut Lapic, &mut DeviceContext<'_>) -> R,
     ) -> R {
-        let mut ctx = DeviceContext {
-            now: self.now,
-            signals: &mut self.signals,
-        };
+        let mut ctx = DeviceContext::new(self.now, &mut self.signals);
         act(&mut self.lapic, &mut ctx)
     }
 

@@ -37,6 +37,7 @@ fn expect(r: &CpuState, bytes: &[u8], expected: &[Expected]) {
         addr: VirtAddr(0xdead),
         size: 1,
         kind: Read,
+        reads: true,
         stack: false,
     };
     let mut found = vec![junk];

@@ -1,0 +1,69 @@
+//! Which boundaries there are, and what time does at them.
+
+use crate::programs::{CLEAN, INCLUDE, source};
+use crate::support::{Outcome, folder, iretrace, word};
+
+/// Sweeps a program from `ready` to `last`.
+fn sweep(text: &str, options: &[&str]) -> Outcome {
+    let folder = folder();
+    let image = source(&folder, text);
+    let window = ["--from", "ready", "--to", "last"];
+    let mut words = vec!["sweep", word(&image), "-I", INCLUDE];
+    words.extend(window.iter().chain(options));
+    iretrace(words)
+}
+
+/// STI holds interrupts over the next instruction, and perhaps NMIs (SDM vol. 2, STI); it does not hold
+/// the next instruction's own faults.
+#[test]
+fn a_shadow_has_the_boundaries_at_which_something_can_be_taken() {
+    let handler = "\ngate_pf: add rsp, 8\n    iretq\n";
+    let text = CLEAN.replacen("    nop\n", "    sti\n", 1) + handler;
+    let text = text.replace("ready:", "    gate PF, gate_pf\nready:");
+    for (options, boundaries) in [
+        (&[][..], "2 boundaries"),
+        (&["--knob", "sti-shadow-blocks-nmi=false"], "3 boundaries"),
+        (&["--inject", "PF,ec=0,addr=0x2000"], "3 boundaries"),
+    ] {
+        let o = sweep(&text, options);
+        o.ends_with(0).shows(&[boundaries]);
+    }
+}
+
+/// Time that goes on in the handler is a difference for code that reads it later, and for no other.
+#[test]
+fn running_time_matters_to_who_looks_at_it() {
+    let running = ["--time", "running"];
+    sweep(CLEAN, &running)
+        .ends_with(0)
+        .shows(&["3 same-except"]);
+    let reads = |then: &str| CLEAN.replace("last:", &format!("last:\n    rdtsc\n    {then}\n"));
+    let tells = reads("out 0xe9, al");
+    sweep(&tells, &[]).ends_with(0).shows(&["3 same-except"]);
+    sweep(&tells, &running)
+        .ends_with(100)
+        .shows(&["3 differs", "virtual time, to the end: console output"]);
+    sweep(&reads("xor eax, eax"), &running)
+        .ends_with(0)
+        .shows(&["3 same-except", "used without effect: virtual time"]);
+}
+
+/// What a handler prints is its own business; what the interrupted code prints afterwards is not.
+#[test]
+fn output_is_part_of_a_run() {
+    let with = |handler: &str| {
+        CLEAN
+            .replace("nmi_entry:", &format!("nmi_entry:\n    {handler}"))
+            .replace("last:", "last:\n    mov al, [text]\n    out 0xe9, al\n")
+            + "\n.section .data\ntext: .ascii \"a\"\n"
+    };
+    sweep(
+        &with("push rax\n mov al, 'x'\n out 0xe9, al\n pop rax"),
+        &[],
+    )
+    .ends_with(0)
+    .shows(&["3 same-except"]);
+    sweep(&with("mov byte ptr [text], 'b'"), &[])
+        .ends_with(100)
+        .shows(&["3 differs", "to the end: console output"]);
+}
