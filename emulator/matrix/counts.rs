@@ -43,8 +43,8 @@ pub struct Counts {
 pub struct CountColumn {
     /// Above it.
     pub heading: &'static str,
-    /// The heading of one.
-    pub one: &'static str,
+    /// What one of them is called, and several are, where there is no heading.
+    pub names: [&'static str; 2],
     /// What is counted.
     pub meaning: &'static str,
     /// The count.
@@ -55,44 +55,44 @@ pub struct CountColumn {
 pub const COUNT_COLUMNS: [CountColumn; 7] = [
     CountColumn {
         heading: "faults",
-        one: "fault",
+        names: ["fault", "faults"],
         meaning: "page faults that were delivered",
         of: |c| c.faults,
     },
     CountColumn {
         heading: "NMIs",
-        one: "NMI",
+        names: ["NMI", "NMIs"],
         meaning: "NMIs that were delivered",
         of: |c| c.nmis_delivered,
     },
     CountColumn {
         heading: "merged",
-        one: "merged",
+        names: ["merged", "merged"],
         meaning: "NMIs that arrived while one was pending: the processor makes one of the two",
         of: |c| c.nmis_merged,
     },
     CountColumn {
         heading: "lost",
-        one: "lost",
+        names: ["lost", "lost"],
         meaning: "NMIs that nobody served: pending when the run ended, or delivered after the last \
                   time that the handler's work began",
         of: |c| c.nmis_lost,
     },
     CountColumn {
         heading: "early",
-        one: "early",
+        names: ["early unblock", "early unblocks"],
         meaning: "early unblocks: an IRET that did not return from the NMI let NMIs in again",
         of: |c| c.early_unblocks,
     },
     CountColumn {
         heading: "re-entered",
-        one: "re-entered",
+        names: ["re-entry", "re-entries"],
         meaning: "NMIs that were delivered while another was not finished",
         of: |c| c.reentries,
     },
     CountColumn {
         heading: "frames lost",
-        one: "frame lost",
+        names: ["frame lost", "frames lost"],
         meaning: "deliveries whose return frame was overwritten, so that they can never be resumed",
         of: |c| c.frames_lost,
     },

@@ -127,8 +127,8 @@ fn grid_cell(cell: &Cell, out: &mut String) -> fmt::Result {
         .iter()
         .filter_map(|c| match (c.of)(counts) {
             0 => None,
-            1 => Some(format!("1 {}", c.one)),
-            n => Some(format!("{} {}", grouped(n), c.heading)),
+            1 => Some(format!("1 {}", c.names[0])),
+            n => Some(format!("{} {}", grouped(n), c.names[1])),
         })
         .collect();
     if !cell.undisturbed.success && !cell.undisturbed.said.is_empty() {
@@ -136,11 +136,22 @@ fn grid_cell(cell: &Cell, out: &mut String) -> fmt::Result {
     } else if let Some(cost) = cell.nmi_cost {
         let (least, most) = (grouped(cost.least), grouped(cost.most));
         seen.push(if least == most {
-            format!("{least} instructions")
+            format!("{least} instructions an NMI")
         } else {
-            format!("{least} to {most} instructions")
+            format!("{least} to {most} instructions an NMI")
         });
     }
+    // Lines end between them only.
+    let seen: Vec<String> = seen
+        .into_iter()
+        .map(|s| {
+            if cell.undisturbed.success {
+                s.replace(' ', "\u{a0}")
+            } else {
+                s
+            }
+        })
+        .collect();
     let (short, full) = (cell.short_verdict(), cell.verdict());
     write!(
         out,
@@ -220,8 +231,8 @@ fn words(report: &MatrixReport, out: &mut String) -> fmt::Result {
             entry(c.heading, c.meaning)?;
         }
         entry(
-            "instructions",
-            "in a cell: from an NMI's delivery to the interrupted instruction, over the window's \
+            "instructions an NMI",
+            "from an NMI's delivery to the interrupted instruction, over the window's \
              boundaries",
         )?;
         entry(

@@ -52,7 +52,7 @@ pub const PAGES: [Strategy; 10] = [
     ),
     strategy(
         "huge-stale",
-        "lazy, and a huge mapping is replaced by a small one that old tables never hear of",
+        "walk, and a huge mapping is replaced by small pages: what is present is taken to be right",
     ),
     strategy(
         "stack",
