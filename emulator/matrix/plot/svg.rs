@@ -61,9 +61,9 @@ pub(super) fn draw(chart: &Chart, out: &mut String) -> fmt::Result {
     let points = || chart.lines.iter().flat_map(|l| l.points.iter());
     let x = Scale::of(points().map(|p| p.0), LEFT, RIGHT);
     let y = Scale::of(points().map(|p| p.1), BOTTOM, TOP);
-    write!(
+    writeln!(
         out,
-        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
         Escaped(&chart.title)
     )?;
     axes(chart, &x, &y, out)?;
