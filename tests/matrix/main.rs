@@ -4,4 +4,5 @@ mod cells;
 mod command;
 mod reports;
 #[path = "../cli/support.rs"]
+#[expect(dead_code, reason = "shared with tests that link executables")]
 mod support;
