@@ -75,6 +75,22 @@ fn each_bug_is_in_the_table_with_its_command() {
 }
 
 #[test]
+fn the_matrix_says_what_is_shown() {
+    let first = "$ iretrace matrix --pages lazy,walk --nmi naive,nestable --quick --no-costs";
+    let shown = block(first);
+    let words = first.split_whitespace().skip(2);
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_iretrace"))
+        .args(words)
+        .output()
+        .expect("the program runs");
+    assert_eq!(run.status.code(), Some(100));
+    let out = String::from_utf8(run.stdout).expect("UTF-8");
+    let seen: Vec<&str> = out.lines().take(shown.len()).collect();
+    assert!(shown.len() > 6);
+    assert_eq!(shown, seen);
+}
+
+#[test]
 fn the_commands_under_use_parse() {
     let use_it = block("## Use");
     let commands: Vec<&str> = use_it

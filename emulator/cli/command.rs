@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::{completions, explain, merge, programs, run, schema, sweep, test, walk};
+use super::{completions, explain, matrix, merge, programs, run, schema, sweep, test, walk};
 
 /// One command with its arguments.
 #[derive(Debug, Subcommand)]
@@ -13,6 +13,7 @@ pub enum Command {
     Sweep(sweep::SweepArgs),
     Merge(merge::MergeArgs),
     Test(test::TestArgs),
+    Matrix(matrix::MatrixArgs),
     Explain(explain::ExplainArgs),
     Walk(walk::WalkArgs),
     Programs(programs::ProgramsArgs),
@@ -28,6 +29,7 @@ impl Command {
             Self::Sweep(args) => sweep::sweep(&args),
             Self::Merge(args) => merge::merge(&args),
             Self::Test(args) => test::test(&args),
+            Self::Matrix(args) => matrix::matrix(&args),
             Self::Explain(args) => explain::explain(&args),
             Self::Walk(args) => walk::walk(&args),
             Self::Programs(args) => programs::programs(&args),
