@@ -92,13 +92,15 @@ fn the_matrix_says_what_is_shown() {
 
 #[test]
 fn the_commands_under_use_parse() {
-    let use_it = block("## Use");
-    let commands: Vec<&str> = use_it
-        .into_iter()
-        .filter(|l| l.starts_with("iretrace "))
-        .collect();
-    assert!(commands.len() >= 8, "the block under Use is gone");
-    for command in commands {
+    let commands = |block: Vec<&'static str>| {
+        let commands = block.into_iter().filter(|l| l.starts_with("iretrace "));
+        commands.collect::<Vec<_>>()
+    };
+    let used = commands(block("## Use"));
+    assert!(used.len() >= 8, "the block under Use is gone");
+    let tour = commands(block("## The thread"));
+    assert!(tour.len() >= 5, "the block under The thread is gone");
+    for command in used.into_iter().chain(tour) {
         let words: Vec<&str> = command
             .split("  #")
             .next()
