@@ -3,6 +3,8 @@
 mod cells;
 mod command;
 mod reports;
+#[path = "../cli/schema.rs"]
+mod schemas;
 #[path = "../cli/support.rs"]
 #[expect(dead_code, reason = "shared with tests that link executables")]
 mod support;

@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
 use crate::command::matrix;
-use crate::support::{folder, iretrace, word};
+use crate::schemas::Schema;
+use crate::support::{folder, word};
 
 /// A small matrix as JSON and as a page.
 fn written() -> &'static (Value, String) {
@@ -23,37 +23,9 @@ fn written() -> &'static (Value, String) {
     })
 }
 
-struct Schema {
-    schemas: Schemas,
-    index: SchemaIndex,
-}
-
-impl Schema {
-    /// The one that the program prints.
-    fn printed() -> Self {
-        let o = iretrace(["schema", "matrix"]);
-        o.ends_with(0);
-        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-        let url = "urn:iretrace:matrix-v1";
-        let schema: Value = serde_json::from_str(&o.stdout).expect("JSON");
-        let meta = "https://json-schema.org/draft/2020-12/schema";
-        assert_eq!(schema["$schema"], meta);
-        let of_schemas = Compiler::new().compile(meta, &mut schemas).expect("known");
-        schemas.validate(&schema, of_schemas).expect("a schema");
-        compiler.add_resource(url, schema).expect("a resource");
-        let index = compiler.compile(url, &mut schemas).expect("a schema");
-        Self { schemas, index }
-    }
-
-    fn check(&self, report: &Value) -> Result<(), String> {
-        let result = self.schemas.validate(report, self.index);
-        result.map_err(|e| format!("{e:#}"))
-    }
-}
-
 #[test]
 fn the_report_is_valid_and_each_of_its_keys_is_needed() {
-    let schema = Schema::printed();
+    let schema = Schema::printed("matrix");
     let report = &written().0;
     schema.check(report).unwrap_or_else(|e| panic!("{e}"));
     let (mut objects, mut keys) = (vec![String::new()], 0);
