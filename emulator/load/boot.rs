@@ -107,6 +107,9 @@ pub fn boot(image: &Image, ram_size: u64, model: &CpuModel) -> Result<Boot, Load
             });
         }
     }
+    if let Some(linux) = &image.linux {
+        return super::linux::start(image, linux, ram_size);
+    }
     check_shared_pages(image)?;
 
     let mut tables = Tables::new();
@@ -229,7 +232,7 @@ fn area(segments: &[LoadSegment], need: u64, ram: u64) -> Option<u64> {
 }
 
 /// The eight bytes of a code or data descriptor (SDM vol. 3, 3.4.5).
-const fn descriptor(s: &Segment) -> u64 {
+pub(super) const fn descriptor(s: &Segment) -> u64 {
     // G is set in all of them, so the limit field counts 4 KiB units.
     let limit = (s.limit >> 12) as u64;
     (limit & 0xffff)

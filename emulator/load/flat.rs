@@ -50,6 +50,7 @@ pub fn load(name: String, bytes: &[u8], base: Option<u64>) -> Result<Image, Load
         symbols: SymbolTable::default(),
         debug: None,
         notes: Vec::new(),
+        linux: None,
     })
 }
 

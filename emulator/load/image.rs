@@ -7,6 +7,7 @@ use super::detect::{self, Content};
 use super::error::{LoadError, printable};
 use super::limits::{DEFAULT_RAM, MAX_FILE};
 use super::lines::LineInfo;
+use super::linux::{self, Linux, LinuxOptions};
 use super::placement::Placement;
 use super::symbols::SymbolTable;
 use super::{assemble, builtin, elf, flat};
@@ -83,6 +84,8 @@ pub enum Format {
     Flat,
     /// A source that was assembled and linked into an ELF64.
     Assembly,
+    /// A Linux bzImage.
+    Linux,
 }
 
 /// How to load an image.
@@ -97,6 +100,8 @@ pub struct LoadOptions {
     pub include: Vec<PathBuf>,
     /// Limits of the assembler and the linker.
     pub assembler: assemble::Limits,
+    /// Linux kernels: command line and initrd. Giving them declares the file to be one.
+    pub linux: LinuxOptions,
 }
 
 /// An image: segments that overlap neither in virtual nor in physical memory, an entry point
@@ -119,6 +124,8 @@ pub struct Image {
     pub debug: Option<LineInfo>,
     /// Remarks for the user that are no errors, one line each.
     pub notes: Vec<String>,
+    /// What a Linux kernel is told; `None` for all others.
+    pub linux: Option<Box<Linux>>,
 }
 
 impl Image {
@@ -161,6 +168,10 @@ impl Image {
             Content::Elf => {
                 refuse_flat_options(&name, "an ELF file", options)?;
                 elf::load(name, bytes)
+            }
+            Content::Linux => {
+                refuse_flat_options(&name, "a Linux kernel", options)?;
+                linux::load(name, bytes, &options.linux)
             }
             Content::Source => {
                 refuse_flat_options(&name, "an assembly source", options)?;

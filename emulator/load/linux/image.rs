@@ -1,0 +1,80 @@
+//! A bzImage as an image: the unpacked kernel, and what it is told at the start.
+
+use super::fault::LinuxFault;
+use super::setup::Setup;
+pub use super::setup::is_bzimage;
+use super::{payload, vmlinux};
+use crate::arch::VirtAddr;
+use crate::load::error::LoadError;
+use crate::load::image::{Format, Image};
+
+/// What a kernel is started with.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LinuxOptions {
+    /// Added to [`COMMAND_LINE`], behind it: the kernel takes the last of contradicting options.
+    pub append: Option<String>,
+    /// The initrd's bytes.
+    pub initrd: Option<Vec<u8>>,
+}
+
+/// A command line with which kernels start without timers or interrupts.
+pub const COMMAND_LINE: &str = "earlyprintk=ttyS0,keep nokaslr panic=-1 reboot=t cryptomgr.notests \
+lpj=1000000 tsc=reliable no_timer_check tsc_early_khz=1000000 nolapic 8250.nr_uarts=0 \
+initcall_blacklist=jent_mod_init";
+
+/// What [`start`](super::start()) needs beside the segments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Linux {
+    /// The setup header, from 0x1f1 on.
+    pub(super) header: Vec<u8>,
+    /// The command line, without a NUL.
+    pub command_line: String,
+    /// The initrd.
+    pub initrd: Option<Vec<u8>>,
+    /// The highest address at which an initrd may end.
+    pub(super) initrd_max: u64,
+}
+
+/// Loads a bzImage.
+///
+/// # Errors
+/// [`LoadError::Linux`].
+pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LoadError> {
+    read(name.clone(), bytes, options).map_err(|fault| LoadError::Linux { file: name, fault })
+}
+
+fn read(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LinuxFault> {
+    let setup = Setup::read(bytes)?;
+    let mut command_line = COMMAND_LINE.to_owned();
+    if let Some(more) = &options.append {
+        command_line = format!("{command_line} {more}");
+    }
+    if command_line.len() > setup.command_line {
+        return Err(LinuxFault::CommandLine {
+            len: command_line.len(),
+            limit: setup.command_line,
+        });
+    }
+    let kernel = payload::unpack(&bytes[setup.payload.clone()])?;
+    let vmlinux = vmlinux::read(&kernel)?;
+    let mut notes = Vec::new();
+    if vmlinux.symbols.is_empty() {
+        notes.push("no kallsyms tables were found: places have no names".to_owned());
+    }
+    Ok(Image {
+        name,
+        format: Format::Linux,
+        entry: VirtAddr(vmlinux.entry.0),
+        segments: vmlinux.segments,
+        placement: vmlinux.placement,
+        symbols: vmlinux.symbols,
+        debug: None,
+        notes,
+        linux: Some(Box::new(Linux {
+            header: setup.bytes,
+            command_line,
+            initrd: options.initrd.clone(),
+            initrd_max: setup.initrd_max,
+        })),
+    })
+}
