@@ -17,6 +17,7 @@
 .include "kernel.inc"
 .include "apic.inc"
 .include "vmalloc.inc"
+.include "no-iret.inc"
 
 .globl _start
 _start:
@@ -83,25 +84,8 @@ page_fault_entry:
     add  rsp, 8                         # the error code
     iretq
 
-# Return without IRET. The stack, from RSP upwards: rcx, rax, error code, RIP, CS, RFLAGS, RSP, SS.
-#
-# The two words below the interrupted RSP are free (kernel code has no red zone), but for what this frame itself keeps
-# there: its RSP and SS, or its SS and a gap. RSP is in rax before it is written over, and SS is already loaded. RF,
-# which a fault sets in RFLAGS so that the retry does not meet the same code breakpoint again, is dropped by POPFQ.
 .Lreturn_to_nmi:
-    mov  rax, [rsp + 48]                # the interrupted RSP
-    mov  rcx, [rsp + 24]
-    mov  [rax - 8], rcx                 # RIP, for RET
-    mov  rcx, [rsp + 40]
-    mov  [rax - 16], rcx                # RFLAGS, for POPFQ
-    sub  rax, 16
-    mov  [rsp + 16], rax                # the new RSP takes the place of the error code
-    pop  rcx
-    pop  rax
-    pop  rsp
-    popfq
-page_fault_return:
-    ret
+    return_without_iret page_fault_return
 
 .Lnot_lazy:
     fail "nested-nmi-popf: a page fault that the reference table cannot mend"

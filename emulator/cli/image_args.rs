@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use iretrace::load::{Image, LoadOptions};
+use iretrace::load::{Define, Image, LoadOptions};
 use iretrace::trace::{ImageInfo, image_hash};
 
 use super::failure::Failure;
@@ -30,6 +30,16 @@ pub struct ImageArgs {
         help_heading = "Image"
     )]
     pub include: Vec<PathBuf>,
+
+    /// Define a symbol for an assembly source (repeatable): TASKS=8 is TASKS = 8, PAGES=lazy is
+    /// PAGES.lazy = 1, which '.ifdef PAGES.lazy' asks for, and PAGES = -1
+    #[arg(
+        short = 'D',
+        long,
+        value_name = "NAME=NUMBER|NAME=WORD",
+        help_heading = "Image"
+    )]
+    pub define: Vec<Define>,
 }
 
 impl ImageArgs {
@@ -39,6 +49,7 @@ impl ImageArgs {
             base: self.base,
             flat: self.flat,
             include: self.include.clone(),
+            define: self.define.clone(),
             ..LoadOptions::default()
         };
         Ok(Image::open(&self.image, &options)?)
@@ -46,7 +57,7 @@ impl ImageArgs {
 }
 
 /// What a trace's header says of `image`: the size and hash of what is loaded, so that a source's
-/// includes and the assembler's work count too.
+/// includes and the assembler's work count too, and its definitions do.
 pub fn describe(image: &Image) -> ImageInfo {
     let mut all = Vec::new();
     let mut size = 0;
@@ -57,6 +68,9 @@ pub fn describe(image: &Image) -> ImageInfo {
             all.extend(n.to_le_bytes());
         }
         all.extend(&s.data);
+    }
+    for define in &image.define {
+        all.extend(define.to_string().bytes().chain([0]));
     }
     ImageInfo {
         name: image.name.clone(),

@@ -72,6 +72,9 @@ impl Recipe<'_> {
         for folder in &self.image_args.include {
             push("--include", folder.to_string_lossy().into_owned());
         }
+        for define in &self.image_args.define {
+            push("--define", define.to_string());
+        }
         if let Some(until) = self.until {
             push("--until", until.shown());
         }
@@ -110,6 +113,7 @@ impl Recipe<'_> {
     fn settings(&self) -> Map<String, serde_json::Value> {
         let args = self.image_args;
         let folders = args.include.iter().map(|p| Path::to_string_lossy(p));
+        let defines = args.define.iter().map(ToString::to_string);
         let limit = (self.config.max_insns != u64::MAX).then_some(self.config.max_insns);
         let settings = [
             ("ram_size", json!(self.config.ram_size)),
@@ -122,6 +126,7 @@ impl Recipe<'_> {
             ("flat", json!(args.flat)),
             ("base", json!(args.base.map(|b| format!("{b:#x}")))),
             ("include", json!(folders.collect::<Vec<_>>())),
+            ("define", json!(defines.collect::<Vec<_>>())),
         ];
         settings
             .into_iter()

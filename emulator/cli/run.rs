@@ -39,6 +39,7 @@ Examples:
   iretrace run kernel.elf --console
   iretrace run kernel.elf -q --deny warning --nmi-body do_nmi --findings found.json
   iretrace run boot.bin --base 0x8000
+  iretrace run entry.S --define TASKS=8 --define PAGES=lazy
 
 The result is on standard output: the trace, or with --console what the guest prints. Everything
 else that is said is on standard error, also what the checks find: errors and warnings in full,

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::builtin::{self, Builtin};
+use super::define::{self, Define};
 use super::elf;
 use super::error::{LoadError, printable};
 use super::image::{Format, Image, LoadOptions};
@@ -50,6 +51,7 @@ pub(super) fn program(program: &Builtin, options: &LoadOptions) -> Result<Image,
         source: program.source.as_bytes(),
         folder: None,
         include: &[],
+        define: &options.define,
         limits: options.assembler,
     };
     job.run()
@@ -91,6 +93,7 @@ pub(super) fn source(
         source: bytes,
         folder,
         include: &include,
+        define: &options.define,
         limits: options.assembler,
     };
     job.run()
@@ -121,12 +124,16 @@ struct Job<'a> {
     source: &'a [u8],
     folder: Option<PathBuf>,
     include: &'a [PathBuf],
+    define: &'a [Define],
     limits: Limits,
 }
 
 impl Job<'_> {
     fn run(&self) -> Result<Image, LoadError> {
         self.refuse_preprocessor()?;
+        if let Some(name) = define::defined_twice(self.define) {
+            return Err(self.option(format!("{name} is defined twice"), "define it once"));
+        }
         let temporary = tempfile::Builder::new()
             .prefix("iretrace-")
             .tempdir()
@@ -140,6 +147,7 @@ impl Job<'_> {
         let bytes = self.link(root, &mut notes)?;
         let mut image = elf::load(self.shown.clone(), &bytes)?;
         image.format = Format::Assembly;
+        image.define = self.define.to_vec();
         notes.append(&mut image.notes);
         image.notes = notes;
         if let Some(debug) = &mut image.debug {
@@ -187,7 +195,9 @@ impl Job<'_> {
     }
 
     fn assemble(&self, root: &Path, notes: &mut Vec<String>) -> Result<(), LoadError> {
-        let mut arguments: Vec<OsString> = ["--64", "-g", "-o", "../object"].map(Into::into).into();
+        let mut arguments: Vec<OsString> = ["--64", "-g", "--MD", "../files", "-o", "../object"]
+            .map(Into::into)
+            .into();
         let mut search = |folder: PathBuf| {
             arguments.push("-I".into());
             arguments.push(folder.into());
@@ -199,9 +209,13 @@ impl Job<'_> {
         self.include.iter().cloned().for_each(&mut search);
         search(Path::new(BUILTIN_FOLDER).join("include"));
         search(BUILTIN_FOLDER.into());
+        for symbol in self.define.iter().flat_map(Define::symbols) {
+            arguments.extend(["--defsym".into(), symbol.into()]);
+        }
         arguments.push(OsString::from(&self.file));
         let outcome = self.tool(root, Tool::As, &arguments)?;
         if outcome.success {
+            self.refuse_unused(root)?;
             notes.extend(self.warnings(&outcome));
             return Ok(());
         }
@@ -260,6 +274,34 @@ impl Job<'_> {
         std::fs::read(root.join("image")).map_err(|e| self.work("reading ld's output", &e))
     }
 
+    /// A definition that no file mentions would silently do nothing.
+    fn refuse_unused(&self, root: &Path) -> Result<(), LoadError> {
+        if self.define.is_empty() {
+            return Ok(());
+        }
+        let rule = std::fs::read_to_string(root.join("files"))
+            .map_err(|e| self.work("reading as's list of files", &e))?;
+        let mut unused: Vec<&Define> = self.define.iter().collect();
+        for file in prerequisites(&rule) {
+            // A file that can no longer be read mentions nothing.
+            let text = std::fs::read(root.join("source").join(file)).unwrap_or_default();
+            unused.retain(|d| !mentions(&text, d.name()));
+        }
+        let Some(define) = unused.first() else {
+            return Ok(());
+        };
+        let problem = format!("{define}: the source nowhere asks for {}", define.name());
+        Err(self.option(problem, "check the name, or leave it out"))
+    }
+
+    fn option(&self, problem: String, mend: &'static str) -> LoadError {
+        LoadError::Option {
+            file: self.shown.clone(),
+            problem,
+            mend,
+        }
+    }
+
     fn work(&self, place: &str, e: &std::io::Error) -> LoadError {
         LoadError::Work {
             file: self.shown.clone(),
@@ -306,6 +348,39 @@ impl Job<'_> {
             .unwrap_or(text)
             .to_owned()
     }
+}
+
+/// The files that a rule for `make` names behind its colon.
+fn prerequisites(rule: &str) -> Vec<String> {
+    let rule = rule.split_once(": ").map_or("", |(_, files)| files);
+    let mut files = vec![String::new()];
+    let mut chars = rule.chars().peekable();
+    while let Some(c) = chars.next() {
+        let mut c = c;
+        match (c, chars.peek()) {
+            ('\\', Some('\n')) | ('\n', _) => c = ' ',
+            ('\\', Some(&next @ (' ' | '\t' | '#'))) | ('$', Some(&next @ '$')) => {
+                chars.next();
+                if let Some(file) = files.last_mut() {
+                    file.push(next);
+                }
+                continue;
+            }
+            _ => {}
+        }
+        match files.last_mut() {
+            Some(file) if c != ' ' => file.push(c),
+            _ => files.push(String::new()),
+        }
+    }
+    files.retain(|f| !f.is_empty());
+    files
+}
+
+/// Whether `name` is a word of `text`.
+fn mentions(text: &[u8], name: &str) -> bool {
+    text.split(|b| !(b.is_ascii_alphanumeric() || *b == b'_'))
+        .any(|word| word == name.as_bytes())
 }
 
 /// What of a line of the tools' output is an error, without its decoration.

@@ -83,6 +83,7 @@ fn parse(name: String, bytes: &[u8]) -> Result<Image, ElfFault> {
         placement,
         symbols,
         debug,
+        define: Vec::new(),
         notes,
         linux: None,
     })

@@ -49,6 +49,7 @@ pub fn load(name: String, bytes: &[u8], base: Option<u64>) -> Result<Image, Load
         placement: Placement::Headers,
         symbols: SymbolTable::default(),
         debug: None,
+        define: Vec::new(),
         notes: Vec::new(),
         linux: None,
     })

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::define::Define;
 use super::detect::{self, Content};
 use super::error::{LoadError, printable};
 use super::limits::{DEFAULT_RAM, MAX_FILE};
@@ -98,6 +99,9 @@ pub struct LoadOptions {
     pub flat: bool,
     /// Folders that `.include` searches, after the source's own and before the built-in ones.
     pub include: Vec<PathBuf>,
+    /// Symbols that an assembly source finds defined; a source that none of its files mentions
+    /// one of them in is refused, as is another kind of image.
+    pub define: Vec<Define>,
     /// Limits of the assembler and the linker.
     pub assembler: assemble::Limits,
     /// Linux kernels: command line and initrd. Giving them declares the file to be one.
@@ -122,6 +126,8 @@ pub struct Image {
     pub symbols: SymbolTable,
     /// Its line table; `None` if it has none that is well-formed.
     pub debug: Option<LineInfo>,
+    /// The definitions that it was assembled with.
+    pub define: Vec<Define>,
     /// Remarks for the user that are no errors, one line each.
     pub notes: Vec<String>,
     /// What a Linux kernel is told; `None` for all others.
@@ -162,11 +168,13 @@ impl Image {
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
         if options.flat {
+            refuse_definitions(&name, "a flat binary", options)?;
             return flat::load(name, bytes, options.base);
         }
         match detect::content(&name, bytes) {
             Content::Elf => {
                 refuse_flat_options(&name, "an ELF file", options)?;
+                refuse_definitions(&name, "an ELF file", options)?;
                 elf::load(name, bytes)
             }
             Content::Linux => {
@@ -177,8 +185,12 @@ impl Image {
                 refuse_flat_options(&name, "an assembly source", options)?;
                 assemble::source(name, bytes, folder, options)
             }
-            Content::Bin => flat::load(name, bytes, options.base),
+            Content::Bin => {
+                refuse_definitions(&name, "a flat binary", options)?;
+                flat::load(name, bytes, options.base)
+            }
             Content::Other { .. } if options.base.is_some() => {
+                refuse_definitions(&name, "a flat binary", options)?;
                 flat::load(name, bytes, options.base)
             }
             Content::Other { looks_like, mend } => Err(LoadError::Unrecognised {
@@ -256,6 +268,17 @@ fn refuse_flat_options(name: &str, what: &str, options: &LoadOptions) -> Result<
         file: name.to_owned(),
         problem: format!("a base address was given, but this is {what}, which has its own"),
         mend: "leave the base out, or ask for a flat binary",
+    })
+}
+
+fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    let Some(define) = options.define.first() else {
+        return Ok(());
+    };
+    Err(LoadError::Option {
+        file: name.to_owned(),
+        problem: format!("{define} is for the assembler, but this is {what}"),
+        mend: "leave definitions out, or give an assembly source",
     })
 }
 

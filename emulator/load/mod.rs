@@ -3,6 +3,7 @@
 pub mod assemble;
 pub mod boot;
 pub mod builtin;
+pub mod define;
 pub mod detect;
 pub mod elf;
 pub mod elf_fault;
@@ -24,6 +25,7 @@ mod samples;
 
 pub use boot::{Boot, BootLayout, boot};
 pub use builtin::Builtin;
+pub use define::{Define, DefineError, DefineValue};
 pub use elf_fault::ElfFault;
 pub use error::LoadError;
 pub use image::{Format, Image, LoadOptions, LoadSegment, SegmentFlags};

@@ -383,7 +383,7 @@ fn region(s: &Sym, sections: &Sections<'_>, segments: &[LoadSegment]) -> Option<
 }
 
 /// Decimal, or hex after `0x`; hex digits may be grouped with `_`.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     match hex {
         Some(digits) => {

@@ -373,10 +373,15 @@ nmi_entry:
         ),
         ("push rax\n    pop  rax", false),
         ("pushfq\n    pop  rax", false),
-        // It reads one place and writes the other.
-        ("push qword ptr [kernel_pml4]\n    pop  rax", false),
         ("push qword ptr [rsp - 8]", true),
         ("call 1f\n1:  pop  rax", false),
+        // The operand that is read is another one than the one that is written.
+        ("push [rsp + 8]\n    pop  rax", false),
+        (
+            "call [target]\n1:  pop  rax\n    .pushsection .data\ntarget: .quad 1b\n    .popsection",
+            false,
+        ),
+        ("xadd [rsp - 8], rax", true),
         // Allocated after the NMI; that it is read uninitialised is nothing to the NMI.
         ("sub  rsp, 8\n    pop  rax", false),
         ("mov  rax, [rsp]", false),

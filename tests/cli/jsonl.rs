@@ -166,3 +166,47 @@ fn files_repeat_too() {
         "jsonl",
     ]);
 }
+
+#[test]
+fn definitions_repeat_too() {
+    let folder = folder();
+    let source = "\
+.globl _start
+_start:
+    .rept N
+    nop
+    .endr
+.ifdef HOW.by_halt
+    cli
+    hlt
+.else
+    .error \"HOW is none of: by-halt\"
+.endif
+";
+    let source = file(&folder, "defined.S", source);
+    let run = |n: &str| {
+        repeats(&[
+            "run",
+            word(&source),
+            "--format=jsonl",
+            "-D",
+            n,
+            "--define=HOW=by-halt",
+        ])
+    };
+    let (two, three) = (run("N=2"), run("N=0x3"));
+    let header = |trace: &str| -> serde_json::Value {
+        serde_json::from_str(trace.lines().next().expect("a header")).expect("JSON")
+    };
+    assert_eq!(
+        header(&three)["config"]["define"],
+        serde_json::json!(["N=3", "HOW=by-halt"])
+    );
+    let hash = |trace: &str| header(trace)["image"]["hash"].clone();
+    assert_ne!(hash(&two), hash(&three));
+    iretrace(["run", word(&source), "-D", "N=2", "-D", "HOW=by-stealth"])
+        .is_error(96, &["defined.S:10: HOW is none of: by-halt"]);
+    iretrace(["run", word(&source), "-D", "N"]).is_error(2, &["write NAME=NUMBER or NAME=WORD"]);
+    iretrace(["run", "@nested-nmi", "-D", "TASKS=2"])
+        .is_error(96, &["TASKS=2: the source nowhere asks for TASKS"]);
+}

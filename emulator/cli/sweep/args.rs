@@ -279,6 +279,9 @@ impl SweepArgs {
             let folder = folder.to_string_lossy().into_owned();
             words.extend(["--include".to_owned(), folder]);
         }
+        for define in &self.image.define {
+            words.extend(["--define".to_owned(), define.to_string()]);
+        }
         words.extend(self.checks.words());
         for injection in schedule {
             words.extend([injection.option().to_owned(), injection.argument()]);

@@ -301,3 +301,75 @@ fn every_built_in_program_assembles() {
         boot(&i, 64 << 20, &CpuModel::of(Vendor::Intel)).unwrap();
     }
 }
+
+fn defined(source: &str, define: &[&str]) -> Result<Image, LoadError> {
+    let options = LoadOptions {
+        define: define.iter().map(|d| d.parse().unwrap()).collect(),
+        ..LoadOptions::default()
+    };
+    Image::from_bytes("t.S", source.as_bytes(), &options)
+}
+
+#[test]
+fn a_source_sees_what_is_defined() {
+    let source = "\
+.globl _start
+_start:
+    nop
+.ifdef PAGES.walk_racy
+    .rept TASKS
+    .byte 0x90
+    .endr
+.else
+    .error \"PAGES is none of: walk-racy\"
+.endif
+";
+    let image = defined(source, &["TASKS=0x3", "PAGES=walk-racy"]).unwrap();
+    assert_eq!(image.segments[0].data, [0x90; 4]);
+    let shown: Vec<String> = image.define.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["TASKS=3", "PAGES=walk-racy"]);
+    // Lines are the source's own.
+    assert_eq!(image.line(image.entry).as_deref(), Some("t.S:3"));
+    let e = |define: &[&str]| defined(source, define).unwrap_err().to_string();
+    assert_eq!(
+        e(&["PAGES=lazy"]),
+        "t.S: as: t.S:9: PAGES is none of: walk-racy; mend the source there"
+    );
+    assert_eq!(
+        e(&["TASKS=3", "PAGES=walk-racy", "TASK=3"]),
+        "t.S: TASK=3: the source nowhere asks for TASK; check the name, or leave it out"
+    );
+    assert_eq!(
+        e(&["TASKS=3", "PAGES=walk-racy", "TASKS=4"]),
+        "t.S: TASKS is defined twice; define it once"
+    );
+}
+
+#[test]
+fn what_an_include_asks_for_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("a b$c#d");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("n.inc"), ".byte N\n").unwrap();
+    let path = folder.join("t.S");
+    std::fs::write(&path, ".globl _start\n_start: .include \"n.inc\"\n").unwrap();
+    let options = LoadOptions {
+        define: vec!["N=7".parse().unwrap()],
+        ..LoadOptions::default()
+    };
+    assert_eq!(Image::open(&path, &options).unwrap().segments[0].data, [7]);
+}
+
+#[test]
+fn definitions_are_for_sources() {
+    let options = LoadOptions {
+        define: vec!["N=7".parse().unwrap()],
+        ..LoadOptions::default()
+    };
+    for (name, bytes) in [("k.elf", &b"\x7fELF"[..]), ("k.bin", b"\xf4")] {
+        let e = Image::from_bytes(name, bytes, &options)
+            .unwrap_err()
+            .to_string();
+        assert!(e.contains("N=7 is for the assembler, but this is a"), "{e}");
+    }
+}
