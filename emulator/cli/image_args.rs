@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use iretrace::load::{Define, Image, LoadOptions};
+use iretrace::load::{LinuxOptions, Define, Image, LoadOptions};
 use iretrace::trace::{ImageInfo, image_hash};
 
 use super::failure::Failure;
@@ -40,6 +40,19 @@ pub struct ImageArgs {
         help_heading = "Image"
     )]
     pub define: Vec<Define>,
+
+    /// Linux kernel: unpack this into its first file system (a cpio archive, packed or not)
+    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    pub initrd: Option<PathBuf>,
+
+    /// Linux kernel: add this to its command line
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        help_heading = "Image"
+    )]
+    pub append: Option<String>,
 }
 
 impl ImageArgs {
@@ -50,6 +63,10 @@ impl ImageArgs {
             flat: self.flat,
             include: self.include.clone(),
             define: self.define.clone(),
+            linux: LinuxOptions {
+                append: self.append.clone(),
+                initrd: self.initrd.clone(),
+            },
             ..LoadOptions::default()
         };
         Ok(Image::open(&self.image, &options)?)

@@ -148,7 +148,7 @@ impl Image {
             return assemble::program(program, options);
         }
         let name = printable(&path.to_string_lossy());
-        let bytes = read(path, &name)?;
+        let bytes = read(path)?;
         Self::detect(name, &bytes, path.parent(), options)
     }
 
@@ -282,7 +282,9 @@ fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(
     })
 }
 
-fn read(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
+/// Reads a regular file that is not too large.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let name = &*printable(&path.to_string_lossy());
     let unreadable = |cause: String| LoadError::Unreadable {
         file: name.to_owned(),
         cause,

@@ -1,5 +1,7 @@
 //! A bzImage as an image: the unpacked kernel, and what it is told at the start.
 
+use std::path::PathBuf;
+
 use super::fault::LinuxFault;
 use super::setup::Setup;
 pub use super::setup::is_bzimage;
@@ -13,8 +15,8 @@ use crate::load::image::{Format, Image};
 pub struct LinuxOptions {
     /// Added to [`COMMAND_LINE`], behind it: the kernel takes the last of contradicting options.
     pub append: Option<String>,
-    /// The initrd's bytes.
-    pub initrd: Option<Vec<u8>>,
+    /// The file of the initrd.
+    pub initrd: Option<PathBuf>,
 }
 
 /// A command line with which kernels start without timers or interrupts.
@@ -40,10 +42,20 @@ pub struct Linux {
 /// # Errors
 /// [`LoadError::Linux`].
 pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LoadError> {
-    read(name.clone(), bytes, options).map_err(|fault| LoadError::Linux { file: name, fault })
+    let initrd = match &options.initrd {
+        Some(path) => Some(crate::load::image::read(path)?),
+        None => None,
+    };
+    read(name.clone(), bytes, options, initrd)
+        .map_err(|fault| LoadError::Linux { file: name, fault })
 }
 
-fn read(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LinuxFault> {
+fn read(
+    name: String,
+    bytes: &[u8],
+    options: &LinuxOptions,
+    initrd: Option<Vec<u8>>,
+) -> Result<Image, LinuxFault> {
     let setup = Setup::read(bytes)?;
     let mut command_line = COMMAND_LINE.to_owned();
     if let Some(more) = &options.append {
@@ -70,10 +82,11 @@ fn read(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, Lin
         symbols: vmlinux.symbols,
         debug: None,
         notes,
+        define: Vec::new(),
         linux: Some(Box::new(Linux {
             header: setup.bytes,
             command_line,
-            initrd: options.initrd.clone(),
+            initrd,
             initrd_max: setup.initrd_max,
         })),
     })
