@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use iretrace::load::{LinuxOptions, Define, Image, LoadOptions};
+use iretrace::load::{Define, Image, LinuxOptions, LoadOptions};
 use iretrace::trace::{ImageInfo, image_hash};
 
 use super::failure::Failure;

@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::ops::Range;
 
+use super::cmos::Cmos;
 use super::debug_exit::DebugExit;
 use super::debugcon::DebugConsole;
 use super::lapic::{Lapic, LapicConfig};
 use super::post::PostPort;
 use super::snapshot::{DeviceState, ForeignState};
+use super::system_control::SystemControl;
 use super::traits::{Device, DeviceContext};
 use super::uart16550::Uart16550;
 use super::watchdog::Watchdog;
@@ -77,7 +79,7 @@ impl DeviceBus {
     }
 
     /// The devices of the default machine: local APIC, COM1, debug console, debug exit, POST port,
-    /// watchdog.
+    /// watchdog, CMOS clock, system control port.
     #[must_use]
     pub fn pc(lapic: LapicConfig) -> Self {
         // They claim different ports, so `add`'s check is not needed.
@@ -89,6 +91,8 @@ impl DeviceBus {
                 Box::new(DebugExit::default()),
                 Box::new(PostPort::default()),
                 Box::new(Watchdog::default()),
+                Box::new(Cmos::default()),
+                Box::new(SystemControl::default()),
             ],
             // None of them is in memory.
             memory: Vec::new(),

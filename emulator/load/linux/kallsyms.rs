@@ -1,9 +1,10 @@
 //! The symbols that a kernel carries for its own messages (kernel/kallsyms.c, scripts/kallsyms.c).
 //!
-//! Nothing says where they lie. The tables follow each other in .rodata, each aligned to 8 bytes: names
-//! (a length and as many tokens), markers (where each 256th name begins), 256 tokens, and where each
-//! token begins. Offsets and their base stand before the names, or from Linux 6.4 on behind the
-//! tokens. The tokens of the digits are the digits: that is found first.
+//! Nothing says where they lie. The tables follow each other in .rodata, each aligned to 8 bytes: how
+//! many names there are; names (a length and as many tokens); markers (where each 256th name begins);
+//! from Linux 6.2 to 6.3 the order of the names; 256 tokens; and where each token begins. Offsets and
+//! their base stand before all that, or from Linux 6.4 on behind it. The tokens of the digits are the
+//! digits: that is found first.
 
 use crate::load::limits::{MAX_NAME, MAX_SYMBOLS};
 
@@ -94,8 +95,7 @@ fn tables(kernel: &[u8], digits: usize) -> Option<Tables<'_>> {
         }
         tokens.push(&kernel[at..at + len]);
     }
-    let (markers, last) = markers(kernel, table)?;
-    let (names, count) = names(kernel, markers, table, last)?;
+    let (names, count) = names(kernel, table)?;
     let counted = names - 8;
     let behind = align(index + 2 * TOKENS);
     let old = u64_at(kernel, counted.checked_sub(8)?)?;
@@ -114,47 +114,59 @@ fn tables(kernel: &[u8], digits: usize) -> Option<Tables<'_>> {
     })
 }
 
-/// The markers that end at `table`: their place, and the last one. They rise from 0.
-fn markers(kernel: &[u8], table: usize) -> Option<(usize, usize)> {
-    let mut at = table.checked_sub(4)?;
-    // The table's alignment.
-    if u32_at(kernel, at)? == 0 {
-        at = at.checked_sub(4)?;
+/// Markers and names before `table`: where the names begin, and how many there are. Between the markers
+/// and `table` there may be the names' order, three bytes each.
+fn names(kernel: &[u8], table: usize) -> Option<(usize, usize)> {
+    for blocks in 1..=MAX_SYMBOLS / STRIDE {
+        let fewest = (blocks - 1) * STRIDE + 1;
+        let orders = (align(3 * fewest)..=align(3 * blocks * STRIDE)).step_by(8);
+        for between in std::iter::once(0).chain(orders) {
+            let at = table.checked_sub(between + align(4 * blocks))?;
+            if let Some(last) = last_marker(kernel, at, blocks)
+                && let Some((names, count)) = names_before(kernel, at, blocks, last)
+                && (between == 0 || between == align(3 * count))
+            {
+                return Some((names, count));
+            }
+        }
     }
-    let last = u32_at(kernel, at)?;
-    let mut above = last;
-    while above != 0 {
-        at = at.checked_sub(4)?;
-        let here = u32_at(kernel, at)?;
-        if here >= above {
+    None
+}
+
+/// The last of so many markers at `at`: they rise from 0.
+fn last_marker(kernel: &[u8], at: usize, blocks: usize) -> Option<usize> {
+    let mut below = None;
+    for n in 0..blocks {
+        let here = u32_at(kernel, at + 4 * n)?;
+        if below.map_or(here != 0, |b| here <= b) {
             return None;
         }
-        above = here;
+        below = Some(here);
     }
-    (at % 8 == table % 8).then_some((at, last as usize))
+    below.map(|last| last as usize)
 }
 
 /// The names that end at `markers`: their place, and how many there are.
-fn names(kernel: &[u8], markers: usize, table: usize, last: usize) -> Option<(usize, usize)> {
-    let of_markers = (table - markers) / 4;
-    let mut at = markers.checked_sub(last)? & !7 | markers & 7;
+fn names_before(
+    kernel: &[u8],
+    markers: usize,
+    blocks: usize,
+    last: usize,
+) -> Option<(usize, usize)> {
+    let mut at = markers.checked_sub(last)? & !7;
     let lowest = at.saturating_sub(LONGEST_RUN);
     while at >= 8 && at > lowest {
         let count = u32_at(kernel, at - 8)? as usize;
-        let blocks = count.div_ceil(STRIDE);
-        if count <= MAX_SYMBOLS && count != 0 && (blocks == of_markers || blocks + 1 == of_markers)
-        {
+        if count.div_ceil(STRIDE) == blocks {
             // What comes after the last marker ends where the markers begin.
             let mut end = at + last;
-            let rest = count - (blocks - 1) * STRIDE;
-            let whole = (0..rest).all(|_| match name_length(kernel, end) {
-                Some((head, len)) => {
-                    end += head + len;
-                    end <= markers
-                }
-                None => false,
-            });
-            if whole && align(end - at) == align(markers - at) {
+            for _ in (blocks - 1) * STRIDE..count {
+                let Some((head, len)) = name_length(kernel, end).filter(|_| end < markers) else {
+                    break;
+                };
+                end += head + len;
+            }
+            if align(end) == markers {
                 return Some((at, count));
             }
         }
