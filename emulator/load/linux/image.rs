@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::fault::LinuxFault;
+use super::initrd::{self, Initrd};
 use super::setup::Setup;
 pub use super::setup::is_bzimage;
 use super::{payload, vmlinux};
@@ -15,7 +16,7 @@ use crate::load::image::{Format, Image};
 pub struct LinuxOptions {
     /// Added to [`COMMAND_LINE`], behind it: the kernel takes the last of contradicting options.
     pub append: Option<String>,
-    /// The file of the initrd.
+    /// The file of the initrd; absent: a program of ours, `programs/linux/init.S`.
     pub initrd: Option<PathBuf>,
 }
 
@@ -32,7 +33,7 @@ pub struct Linux {
     /// The command line, without a NUL.
     pub command_line: String,
     /// The initrd.
-    pub initrd: Option<Vec<u8>>,
+    pub initrd: Vec<u8>,
     /// The highest address at which an initrd may end.
     pub(super) initrd_max: u64,
 }
@@ -43,8 +44,11 @@ pub struct Linux {
 /// [`LoadError::Linux`].
 pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LoadError> {
     let initrd = match &options.initrd {
-        Some(path) => Some(crate::load::image::read(path)?),
-        None => None,
+        Some(path) => Initrd {
+            bytes: crate::load::image::read(path)?,
+            symbols: Vec::new(),
+        },
+        None => initrd::ours()?,
     };
     read(name.clone(), bytes, options, initrd)
         .map_err(|fault| LoadError::Linux { file: name, fault })
@@ -54,7 +58,7 @@ fn read(
     name: String,
     bytes: &[u8],
     options: &LinuxOptions,
-    initrd: Option<Vec<u8>>,
+    initrd: Initrd,
 ) -> Result<Image, LinuxFault> {
     let setup = Setup::read(bytes)?;
     let mut command_line = COMMAND_LINE.to_owned();
@@ -68,7 +72,7 @@ fn read(
         });
     }
     let kernel = payload::unpack(&bytes[setup.payload.clone()])?;
-    let vmlinux = vmlinux::read(&kernel)?;
+    let vmlinux = vmlinux::read(&kernel, &initrd.symbols)?;
     let mut notes = Vec::new();
     if vmlinux.symbols.is_empty() {
         notes.push("no kallsyms tables were found: places have no names".to_owned());
@@ -86,7 +90,7 @@ fn read(
         linux: Some(Box::new(Linux {
             header: setup.bytes,
             command_line,
-            initrd,
+            initrd: initrd.bytes,
             initrd_max: setup.initrd_max,
         })),
     })

@@ -2,6 +2,7 @@
 
 mod fault;
 mod image;
+mod initrd;
 mod kallsyms;
 mod payload;
 mod setup;

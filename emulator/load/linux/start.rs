@@ -43,22 +43,17 @@ pub fn start(image: &Image, linux: &Linux, ram_size: u64) -> Result<Boot, LoadEr
         return Err(no_room(tables_end));
     }
 
-    let initrd = match &linux.initrd {
-        None => None,
-        Some(bytes) => {
-            let size = bytes.len() as u64;
-            let kernel = image.segments.iter().map(LoadSegment::pend).max();
-            let top = ram_size.min(linux.initrd_max + 1).min(APIC_PAGE);
-            let at = top.checked_sub(size).map(|at| at & !(PAGE_SIZE - 1));
-            let at = at.filter(|&at| at >= kernel.unwrap_or(0));
-            Some((PhysAddr(at.ok_or_else(|| no_room(size))?), size))
-        }
-    };
+    let size = linux.initrd.len() as u64;
+    let kernel = image.segments.iter().map(LoadSegment::pend).max();
+    let top = ram_size.min(linux.initrd_max + 1).min(APIC_PAGE);
+    let initrd = top.checked_sub(size).map(|at| at & !(PAGE_SIZE - 1));
+    let initrd = initrd.filter(|&at| at >= kernel.unwrap_or(0));
+    let initrd = PhysAddr(initrd.ok_or_else(|| no_room(size))?);
 
     let zero_page = page(&Told {
         header: &linux.header,
         command_line: PhysAddr(COMMAND_LINE),
-        initrd,
+        initrd: (initrd, size),
         ram: ram_size,
     });
     let mut command_line = linux.command_line.clone().into_bytes();
@@ -92,9 +87,7 @@ pub fn start(image: &Image, linux: &Linux, ram_size: u64) -> Result<Boot, LoadEr
     ];
     let segments = image.segments.iter().filter(|s| !s.data.is_empty());
     writes.extend(segments.map(|s| (s.paddr, s.data.clone())));
-    if let (Some((at, _)), Some(bytes)) = (initrd, &linux.initrd) {
-        writes.push((at, bytes.clone()));
-    }
+    writes.push((initrd, linux.initrd.clone()));
     writes.sort_by_key(|w| w.0);
     Ok(Boot {
         regs,

@@ -17,8 +17,8 @@ pub(super) struct Vmlinux {
     pub(super) symbols: SymbolTable,
 }
 
-/// Reads it.
-pub(super) fn read(bytes: &[u8]) -> Result<Vmlinux, LinuxFault> {
+/// Reads it. `more` are symbols that its processes have.
+pub(super) fn read(bytes: &[u8], more: &[(String, VirtAddr, u64)]) -> Result<Vmlinux, LinuxFault> {
     let (entry, mut segments) = elf::entry_and_segments(bytes).map_err(LinuxFault::Elf)?;
     let placement = placement::place(&mut segments).map_err(LinuxFault::Elf)?;
     let inside = |s: &LoadSegment| entry.wrapping_sub(s.paddr.0) < s.mem_size;
@@ -35,7 +35,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vmlinux, LinuxFault> {
     let named = found
         .iter()
         .filter(|s| kernel(s.2))
-        .map(|s| (&*s.1, VirtAddr(s.2), 0));
+        .map(|s| (&*s.1, VirtAddr(s.2), 0))
+        .chain(more.iter().map(|s| (&*s.0, s.1, s.2)));
     let last = segments.iter().map(|s| s.vend().wrapping_sub(1)).max();
     let symbols = SymbolTable::from_list(named, VirtAddr(last.unwrap_or(0)));
     Ok(Vmlinux {

@@ -29,7 +29,7 @@ pub(super) struct Told<'a> {
     pub(super) header: &'a [u8],
     pub(super) command_line: PhysAddr,
     /// Where the initrd lies, and its size.
-    pub(super) initrd: Option<(PhysAddr, u64)>,
+    pub(super) initrd: (PhysAddr, u64),
     pub(super) ram: u64,
 }
 
@@ -43,10 +43,8 @@ pub(super) fn page(told: &Told<'_>) -> Vec<u8> {
         page[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
     };
     long(at::CMD_LINE_PTR, told.command_line.0);
-    if let Some((initrd, size)) = told.initrd {
-        long(at::RAMDISK_IMAGE, initrd.0);
-        long(at::RAMDISK_SIZE, size);
-    }
+    long(at::RAMDISK_IMAGE, told.initrd.0.0);
+    long(at::RAMDISK_SIZE, told.initrd.1);
     let map = [(0, HOLE.0), (HOLE.1, told.ram)];
     for (n, (from, to)) in map.into_iter().enumerate() {
         let entry = at::E820_TABLE + 20 * n;
