@@ -1,9 +1,18 @@
-//! Embeds `programs/*.S`, `programs/include/*`, and `programs/checks/*.S` with a twin of each, in
-//! which `MENDED` is defined: a new program needs no Rust.
+//! Embeds the programs of each group's folder, and `programs/include/*`: a new program needs no Rust.
+//! A program that looks at `MENDED` has a twin, `NAME.ok`, in which it is defined.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+/// The groups of programs, and the folder of each below `programs`.
+const GROUPS: [(&str, &str); 5] = [
+    ("Thread", "."),
+    ("Basics", "basics"),
+    ("Checks", "checks"),
+    ("Bugs", "bugs"),
+    ("Benchmarks", "benchmarks"),
+];
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -15,25 +24,35 @@ fn main() {
     let mut text =
         String::from("/// The embedded programs, by name.\npub const BUILTIN: &[Builtin] = &[\n");
     let mut rows: Vec<(String, String)> = Vec::new();
-    for (name, path) in files(&programs, ".S") {
-        let summary = summary(&read(&path), &name);
-        let row = format!("summary: {summary:?}, check: false, source: include_str!({path:?})");
-        rows.push((name, row));
-    }
-    for (name, path) in files(&programs.join("checks"), ".S") {
-        let summary = summary(&read(&path), &name);
-        let row = format!("summary: {summary:?}, check: true, source: include_str!({path:?})");
-        let (twin, summary, head) = twin(&name);
-        let source = format!("concat!({head:?}, include_str!({path:?}))");
-        rows.push((name, row));
-        rows.push((
-            twin,
-            format!("summary: {summary:?}, check: true, source: {source}"),
-        ));
+    for (group, folder) in GROUPS {
+        let folder = programs.join(folder);
+        println!("cargo::rerun-if-changed={}", folder.display());
+        for (name, path) in files(&folder, ".S") {
+            let source = read(&path);
+            let has_twin = source
+                .lines()
+                .any(|l| l.trim().starts_with(".if") && l.ends_with(" MENDED"));
+            let row = |name: &str, twin: Option<String>, summary: &str, source: String| {
+                format!(
+                    "name: {name:?}, group: Group::{group}, twin: {twin:?}, summary: {summary:?}, source: {source}"
+                )
+            };
+            let included = format!("include_str!({path:?})");
+            let (twin, of_twin, head) = twin(&name);
+            let mended = format!("concat!({head:?}, {included})");
+            let own = has_twin.then(|| twin.clone());
+            rows.push((
+                name.clone(),
+                row(&name, own, &summary(&source, &name), included),
+            ));
+            if has_twin {
+                rows.push((twin.clone(), row(&twin, None, &of_twin, mended)));
+            }
+        }
     }
     rows.sort();
-    for (name, row) in rows {
-        writeln!(text, "    Builtin {{ name: {name:?}, {row} }},").expect("to a string");
+    for (_, row) in rows {
+        writeln!(text, "    Builtin {{ {row} }},").expect("to a string");
     }
     text.push_str(
         "];\n\n/// The embedded include files, by name.\npub const INCLUDES: &[Include] = &[\n",
@@ -50,8 +69,7 @@ fn main() {
     fs::write(out.join("programs.rs"), text).expect("OUT_DIR is writable");
 }
 
-/// The twin of the program `name` in `programs/checks`: its name, its summary, and what goes before
-/// the source to make it.
+/// The twin of the program `name`: its name, its summary, and what goes before the source to make it.
 fn twin(name: &str) -> (String, String, String) {
     let twin = format!("{name}.ok");
     let summary = format!("the twin of {name}, without its mistake");

@@ -7,6 +7,10 @@
 #       NMI#2          at nmi_leave_mark: the flag is clear, DF too; it is first, and nmi_iret is NMI#2's from here on
 #       IRET of NMI#2  to nmi_leave_mark
 #     IRET of NMI#1    pops nmi_iret: to nmi_leave_mark again, and so for ever
+#
+# Try:
+#     iretrace sweep @nmi-nestable-early-clear --from ready
+#     iretrace run @nmi-nestable-early-clear --nmi at=nmi_leave_mark --max-insns 3k
 
 .set FLAG_CLEARED_EARLY, 1
 .include "kernel.inc"

@@ -10,6 +10,10 @@
 #     MOV from CR2         LAZY_NMI: the wrong page is mapped, and work_copy faults once more
 #
 # So it is at every boundary from page_fault_entry to page_fault_read.
+#
+# Try:
+#     iretrace sweep @nmi-nestable-no-cr2 --from ready
+#     iretrace run @nmi-nestable-no-cr2 --nmi at=page_fault_read
 
 .set WITHOUT_CR2, 1
 .include "kernel.inc"

@@ -9,6 +9,10 @@
 #     IRET of NMI#1  to entry_syscall; nmi_body has not run
 #
 # So it is at all boundaries with the user's RSP: the three from entry_syscall, and the two before SYSRET.
+#
+# Try:
+#     iretrace sweep @nmi-nestable-no-df-test --from ready
+#     iretrace run @nmi-nestable-no-df-test --nmi at=entry_syscall
 
 .set WITHOUT_DF_TEST, 1
 .include "kernel.inc"

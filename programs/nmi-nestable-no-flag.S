@@ -10,6 +10,10 @@
 #
 # Any NMI from nmi_entry (it is latched until the #PF's IRET) to nmi_leave_mark does that; one instruction later, DF
 # tells. Without a second NMI nothing goes wrong.
+#
+# Try:
+#     iretrace sweep @nmi-nestable-no-flag --from ready
+#     iretrace run @nmi-nestable-no-flag --nmi at=nmi_body_done --max-insns 3k
 
 .set WITHOUT_FLAG, 1
 .include "kernel.inc"

@@ -14,6 +14,10 @@
 #
 # At nmi_repeat itself the flag is not yet set: NMI#3 is first, NMI#1's context is lost, and the handler runs for ever.
 # At +0x22, +0x29 and +0x30 it is as above; at the other boundaries there NMI#3 does no harm.
+#
+# Try:
+#     iretrace sweep @nmi-nestable-no-repeat-check --from nmi_body_done --to nmi_run_restore --then nmi
+#     iretrace run @nmi-nestable-no-repeat-check --nmi at=nmi_body_done --nmi 'at=nmi_repeat+0x22#2'
 
 .set WITHOUT_REPEAT_CHECK, 1
 .include "kernel.inc"

@@ -14,6 +14,10 @@
 # One instruction later DF is clear, and NMI#3 takes itself for the first: its frames and registers go over the #SS
 # handler's, which then finds a stack fault by another segment or at another place, or (when it is about to leave) comes
 # back for ever. The last such boundary is nmi_leave_iret, where the IRET is tried again.
+#
+# Try:
+#     iretrace sweep @nmi-nestable-user-on-ist --from user_withdrawn --to call_end --then nmi
+#     iretrace run @nmi-nestable-user-on-ist --nmi at=user_withdrawn --nmi 'at=stack_fault_entry#2' --max-insns 3k
 
 .set USER_ON_IST, 1
 .include "kernel.inc"

@@ -10,6 +10,10 @@
 #     IRET, IRET, ...      to nmi_repeat, for ever
 #
 # Any NMI from nmi_entry (it is latched until the #PF's IRET) to nmi_leave_iret does that.
+#
+# Try:
+#     iretrace sweep @nmi-nestable-wrong-order --from ready
+#     iretrace run @nmi-nestable-wrong-order --nmi at=nmi_body_done --max-insns 3k
 
 .set FRAMES_IN_WRONG_ORDER, 1
 .include "kernel.inc"

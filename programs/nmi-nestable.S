@@ -37,6 +37,10 @@
 #     nmi-nestable-wrong-order       at=nmi_body_done                           runs for ever in the handler
 #     nmi-nestable-no-cr2            at=page_fault_read                         a wrong address is taken for CR2
 #     nmi-nestable-user-on-ist       at=user_withdrawn, at=stack_fault_entry#2  a stack fault's frame is lost
+#
+# Try:
+#     iretrace run @nmi-nestable --nmi at=nmi_body_done     # the cure at work
+#     iretrace sweep @nmi-nestable --from ready              # nothing
 
 .include "kernel.inc"
 .include "apic.inc"

@@ -53,6 +53,27 @@ fn the_sweep_says_what_is_shown() {
     assert!(!rest.contains("again:"), "{rest}");
 }
 
+/// The first command of each bug's header, which tests/bugs runs.
+#[test]
+fn each_bug_is_in_the_table_with_its_command() {
+    use iretrace::load::builtin::{self, Group};
+    let rows = README
+        .lines()
+        .filter(|l| l.starts_with("| ") && l.contains("| `iretrace "));
+    let mut rows: Vec<&str> = rows.collect();
+    for b in builtin::list() {
+        if b.group != Group::Bugs || b.twin.is_none() {
+            continue;
+        }
+        let first = b.tries().next().expect("a command");
+        let command = first.split("  #").next().unwrap_or_default().trim();
+        let end = format!("| `{command}` |");
+        let row = rows.iter().position(|l| l.ends_with(&end));
+        rows.swap_remove(row.unwrap_or_else(|| panic!("{end} is missing")));
+    }
+    assert!(rows.is_empty(), "{rows:#?}");
+}
+
 #[test]
 fn the_commands_under_use_parse() {
     let use_it = block("## Use");

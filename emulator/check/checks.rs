@@ -217,13 +217,16 @@ impl Checks {
 
     /// Whether each instruction must be shown to [`instruction`](Self::instruction) now.
     pub(crate) fn wants_step(&self, cpu: &Cpu) -> bool {
-        self.wrong_gs.is_armed(cpu)
+        self.wrong_gs.is_armed(cpu) || self.user_stack_in_kernel.is_armed(cpu)
     }
 
     /// `insn` is about to run.
     pub(crate) fn instruction(&mut self, insn: &Instruction, rest: Rest<'_>) {
         let cx = context!(self, rest);
-        self.wrong_gs.instruction(insn, &cx, &mut self.findings);
+        if self.wrong_gs.is_armed(rest.cpu) {
+            self.wrong_gs.instruction(insn, &cx, &mut self.findings);
+        }
+        self.user_stack_in_kernel.boundary(&cx);
     }
 
     /// Where the machine must come to a boundary, if it comes there.

@@ -3,18 +3,79 @@
 use super::error::{LoadError, printable};
 use crate::suggest::Nearest;
 
+/// What a built-in program is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Group {
+    /// The kernel thread of 2010, and the handlers that came of it.
+    Thread,
+    /// What the processor does, without a bug.
+    Basics,
+    /// What each rule of the checks finds.
+    Checks,
+    /// Bugs of kernels' entry code.
+    Bugs,
+    /// What is measured.
+    Benchmarks,
+}
+
+impl Group {
+    /// All, in the order in which they are listed.
+    pub const ALL: [Self; 5] = [
+        Self::Thread,
+        Self::Basics,
+        Self::Bugs,
+        Self::Checks,
+        Self::Benchmarks,
+    ];
+
+    /// What its programs are, in a few words.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Thread => {
+                "The thread: faults in NMI handlers, and handlers that NMIs may interrupt"
+            }
+            Self::Basics => "Basics: what the processor does",
+            Self::Checks => "Checks: what each rule finds",
+            Self::Bugs => "Bugs: fifteen years of entry code",
+            Self::Benchmarks => "Benchmarks",
+        }
+    }
+}
+
 /// A program that is part of iretrace; `@NAME` runs it from anywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Builtin {
     /// Its file's name, without `.S`.
     pub name: &'static str,
-    /// It shows what one check finds, or does not.
-    pub check: bool,
+    /// Where it belongs.
+    pub group: Group,
+    /// The name of its twin, which does the same without the mistake.
+    pub twin: Option<&'static str>,
     /// Its source.
     pub source: &'static str,
     /// The first line of its header comment, without its name.
     pub summary: &'static str,
 }
+
+impl Builtin {
+    /// The comment at the top of its source, without comment marks.
+    pub fn header(&self) -> impl Iterator<Item = &'static str> {
+        self.source
+            .lines()
+            .map_while(|line| line.strip_prefix('#'))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+    }
+
+    /// The commands to try: the lines under [`TRY`] at the end of its header.
+    pub fn tries(&self) -> impl Iterator<Item = &'static str> {
+        let below = self.header().skip_while(|line| *line != TRY).skip(1);
+        below.map(str::trim).filter(|line| !line.is_empty())
+    }
+}
+
+/// The line of a header under which its commands are.
+pub const TRY: &str = "Try:";
 
 /// A file that programs include.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,24 +135,54 @@ mod tests {
         let names = |folder: &str, extension: &str| -> Vec<String> {
             let mut names: Vec<String> = std::fs::read_dir(folder)
                 .unwrap()
-                .filter_map(|e| e.unwrap().file_name().into_string().ok())
+                .map(|e| e.unwrap())
+                .filter(|e| e.file_type().unwrap().is_file())
+                .filter_map(|e| e.file_name().into_string().ok())
                 .filter_map(|n| n.strip_suffix(extension).map(str::to_owned))
                 .collect();
             names.sort();
             names
         };
-        let of = |check: bool| BUILTIN.iter().filter(move |b| b.check == check);
-        let programs: Vec<&str> = of(false).map(|b| b.name).collect();
-        assert_eq!(programs, names(folder, ".S"));
-        let checks: Vec<&str> = of(true).map(|b| b.name).collect();
-        let with_twins: Vec<String> = names(&format!("{folder}/checks"), ".S")
-            .into_iter()
-            .flat_map(|n| [n.clone(), n + ".ok"])
-            .collect();
-        assert_eq!(checks, with_twins);
+        let folders = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap());
+        let folders =
+            folders.filter(|e| e.file_type().unwrap().is_dir() && e.file_name() != "include");
+        let mut all = names(folder, ".S");
+        for f in folders {
+            all.extend(names(f.path().to_str().unwrap(), ".S"));
+        }
+        let programs = BUILTIN.iter().filter(|b| !b.name.ends_with(".ok"));
+        let mut embedded: Vec<&str> = programs.map(|b| b.name).collect();
+        embedded.sort_unstable();
+        all.sort();
+        assert_eq!(embedded, all);
         let includes: Vec<&str> = INCLUDES.iter().map(|i| i.name).collect();
         assert_eq!(includes, names(&format!("{folder}/include"), ""));
         assert!(includes.contains(&"program.ld"));
+    }
+
+    #[test]
+    fn each_twin_is_its_program_s_with_one_definition_more() {
+        for b in BUILTIN {
+            let Some(twin) = b.twin else {
+                let both = matches!(b.group, Group::Checks | Group::Bugs);
+                assert!(!both || b.name.ends_with(".ok"), "{} has no twin", b.name);
+                continue;
+            };
+            let twin = find(twin).unwrap();
+            assert_eq!((twin.group, twin.twin), (b.group, None));
+            let head = twin.source.strip_suffix(b.source).unwrap();
+            assert!(head.contains("\nMENDED = 1\n"), "{head}");
+        }
+    }
+
+    #[test]
+    fn every_group_is_listed() {
+        for b in BUILTIN {
+            assert!(Group::ALL.contains(&b.group));
+        }
+        for group in Group::ALL {
+            assert!(BUILTIN.iter().any(|b| b.group == group), "{group:?}");
+        }
     }
 
     #[test]

@@ -51,9 +51,19 @@ impl Activation {
         let rsp = self.context.rsp.0;
         let is_between = |at: u64| at.wrapping_sub(rsp) <= self.frame.0.wrapping_sub(rsp);
         self.top().wrapping_sub(rsp).wrapping_sub(1) < REACH
-            && self.frame.0 > rsp
+            && self.frame.0 >= rsp
             && (self.frame.0 / PAGE == rsp.wrapping_sub(1) / PAGE
                 || outer.into_iter().any(|a| is_between(a.frame.0)))
+    }
+
+    /// Whether an IRET by the frame of `rival` is that one's return and not this one's as well, though
+    /// both contexts are the same: the same code, run again on the same stack, was interrupted again.
+    fn yields_to<'a>(
+        &self,
+        rival: Option<DeliveryId>,
+        outer: impl IntoIterator<Item = &'a Self>,
+    ) -> bool {
+        rival.is_some_and(|r| r != self.id) && self.reuses_stack(outer)
     }
 
     /// Whether control at `rip`, `cs`, `rsp` is its interrupted context.
@@ -144,10 +154,30 @@ impl Activations {
         self.blocker = None;
     }
 
-    /// Whether `popped` is the context that the blocking NMI interrupted.
-    pub(super) fn is_return_of_blocker(&self, popped: &FrameValues) -> bool {
-        self.blocker
-            .is_some_and(|b| b.is_resumed_at(popped.rip.0, popped.cs.0, popped.rsp.0))
+    /// Whether an IRET that pops `popped` from `slot` returns from the blocking NMI.
+    pub(super) fn is_return_of_blocker(
+        &self,
+        slot: VirtAddr,
+        whole: bool,
+        popped: &FrameValues,
+    ) -> bool {
+        let rival = self.rival(self.written_by(slot, whole, popped));
+        self.blocker.is_some_and(|b| {
+            let outer = self.open.iter().take_while(|a| a.id.serial < b.id.serial);
+            b.is_resumed_at(popped.rip.0, popped.cs.0, popped.rsp.0) && !b.yields_to(rival, outer)
+        })
+    }
+
+    /// The delivery that pushed `popped` at `slot`, if software has not changed it.
+    fn written_by(&self, slot: VirtAddr, whole: bool, popped: &FrameValues) -> Option<DeliveryId> {
+        let place = slot.0.wrapping_add(IRET_FRAME);
+        let writer = self.frames.get(&place).filter(|_| whole)?;
+        (writer.context == *popped).then_some(writer.id)
+    }
+
+    /// Who returns by its own frame.
+    fn rival(&self, preferred: Option<DeliveryId>) -> Option<DeliveryId> {
+        preferred.filter(|&id| self.is_open(id))
     }
 
     /// The name of the next delivery.
@@ -267,17 +297,12 @@ impl Activations {
         popped: &FrameValues,
     ) -> Returned {
         let place = slot.0.wrapping_add(IRET_FRAME);
-        let writer = if whole {
-            self.frames.get(&place).copied()
-        } else {
-            None
-        };
-        let of = writer.filter(|w| w.context == *popped);
-        let preferred = of.map(|w| w.id);
+        let writer = self.frames.get(&place).filter(|_| whole).map(|w| w.id);
+        let preferred = self.written_by(slot, whole, popped);
         let resumes = self.resume(preferred, popped.rip.0, popped.cs.0, popped.rsp.0, None);
         // Its frame is consumed, edited: it is resumed elsewhere.
-        if let (Some(writer), None) = (writer, of)
-            && let Some(i) = self.position(writer.id)
+        if let (Some(writer), None) = (writer, preferred)
+            && let Some(i) = self.position(writer)
         {
             self.open.remove(i);
         }
@@ -317,14 +342,17 @@ impl Activations {
     ) -> Option<DeliveryId> {
         let mut newest = None;
         let mut named = None;
+        let rival = self.rival(preferred);
         let mut i = self.open.len();
         while i > 0 {
             i -= 1;
             let a = &self.open[i];
             // Without IRET: not where the handler's own stack runs over the interrupted one.
             let outer = self.open.range(..i);
-            let plausible =
-                ss.is_none_or(|ss| a.context.ss.0 as u16 == ss && !a.reuses_stack(outer));
+            let plausible = match ss {
+                Some(ss) => a.context.ss.0 as u16 == ss && !a.reuses_stack(outer),
+                None => !a.yields_to(rival, outer),
+            };
             if a.is_resumed_at(rip, cs, rsp) && plausible {
                 newest = newest.or(Some(a.id));
                 if preferred == Some(a.id) {

@@ -33,7 +33,7 @@ pub fn iret(cpu: &mut Cpu, bus: &mut dyn Bus, operand_size: u8) -> Result<(), Tr
         Ok(target) => {
             cpu.nmi.blocked = false;
             if blocked {
-                unblocked(cpu, bus, Some(&target.popped));
+                unblocked(cpu, bus, Some((&target, operand_size)));
             }
             commit(cpu, bus, operand_size, &target);
             Ok(())
@@ -261,11 +261,17 @@ pub(super) fn drop_inner_segment(regs: &mut CpuState, which: SegReg, cpl: u8) {
     }
 }
 
-/// NMIs have become unblocked by an IRET that popped `popped`, or faulted.
-fn unblocked(cpu: &mut Cpu, bus: &mut dyn Bus, popped: Option<&FrameValues>) {
-    let by = match popped {
+/// NMIs have become unblocked by an IRET of this operand size to `target`, or by one that faulted.
+fn unblocked(cpu: &mut Cpu, bus: &mut dyn Bus, target: Option<(&Target, u8)>) {
+    let by = match target {
         None => UnblockedBy::FaultingIret,
-        Some(p) if cpu.activations.is_return_of_blocker(p) => UnblockedBy::NmiReturn,
+        Some((t, size))
+            if cpu
+                .activations
+                .is_return_of_blocker(t.slot, size == 8, &t.popped) =>
+        {
+            UnblockedBy::NmiReturn
+        }
         Some(_) => UnblockedBy::OtherIret,
     };
     if bus.wants(EventClass::NMI) {

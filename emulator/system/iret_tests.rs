@@ -420,6 +420,35 @@ fn lost_frame() {
     assert_eq!(rig.cpu.regs.rip, rip);
 }
 
+/// The second handler faults at the very place, and with the very RSP, that its NMI interrupted: the
+/// fault's IRET, with the fault's frame, does not return from the NMI.
+#[test]
+fn the_same_code_on_the_same_stack() {
+    let mut rig = Rig::new();
+    rig.gate(2, 0x8e00, 1);
+    let first = rig.nmi();
+    let rip = rig.cpu.regs.rip;
+    let pf = PendingEvent::exception(&Exception::pf(0, VirtAddr(0x7000_0000)), rip);
+    rig.delivered(pf);
+    rig.cpu.regs.gpr[gpr::RSP] += 8;
+    run(&mut rig, 8).unwrap();
+    let second = rig.nmi();
+    let fault = rig.delivered(pf);
+    assert_eq!(second.pushed.rip, fault.pushed.rip);
+    assert_eq!(second.pushed.rsp, fault.pushed.rsp);
+    rig.cpu.regs.gpr[gpr::RSP] += 8;
+    run(&mut rig, 8).unwrap();
+    let r = last_return(&rig);
+    assert_eq!((r.of, r.resumes), (Some(fault.id), Some(fault.id)));
+    let open: Vec<_> = rig.cpu.activations.open().map(|a| a.id).collect();
+    assert_eq!(open, [first.id, second.id]);
+    assert_eq!(unblocks(&rig).last(), Some(&UnblockedBy::OtherIret));
+    // Its own IRET does.
+    run(&mut rig, 8).unwrap();
+    let r = last_return(&rig);
+    assert_eq!((r.of, r.resumes), (Some(second.id), Some(second.id)));
+}
+
 /// A frame that software edited is consumed: resumed elsewhere.
 #[test]
 fn edited_frame() {

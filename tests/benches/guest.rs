@@ -41,7 +41,7 @@ pub const ALU_10: Loop = Loop {
     hlt: 32,
 };
 
-/// The loop of `programs/alu-loop.S`.
+/// The loop of `programs/benchmarks/alu-loop.S`.
 pub const ALU_5: Loop = Loop {
     bytes: &[
         0x48, 0x01, 0xc8, //             again: add  rax, rcx
@@ -68,7 +68,7 @@ pub const TIGHT: Loop = Loop {
     hlt: 5,
 };
 
-/// The loop of `programs/call-loop.S`, with another addressing mode.
+/// The loop of `programs/benchmarks/call-loop.S`, with another addressing mode.
 pub const CALLS: Loop = Loop {
     bytes: &[
         0xe8, 0x06, 0x00, 0x00, 0x00, // again: call count
@@ -87,7 +87,7 @@ pub const CALLS: Loop = Loop {
     hlt: 10,
 };
 
-/// The loop of `programs/page-fault-loop.S`: RBX = [`PAGE`], RCX = faults, RDI = [`DATA`] in place
+/// The loop of `programs/benchmarks/page-fault-loop.S`: RBX = [`PAGE`], RCX = faults, RDI = [`DATA`] in place
 /// of the page's entry. Whoever runs it stops at INVLPG and IRETQ and does what they would
 /// do.
 pub const FAULTS: &[u8] = &[

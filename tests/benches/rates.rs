@@ -221,7 +221,7 @@ fn engine_row(name: &str, code: &Loop) -> Row {
     }
 }
 
-/// The page-fault loop of `programs/page-fault-loop.S` with the rules left out: what the stops, the
+/// The page-fault loop of `programs/benchmarks/page-fault-loop.S` with the rules left out: what the stops, the
 /// states and the restarts cost.
 fn fault_row(name: &str) -> Row {
     let guest = PageFaultLoop { faults: 50_000 };

@@ -1,6 +1,6 @@
 //! Cases of rules that the programs in `programs/checks` do not show.
 
-use super::command::{findings_of, run};
+use super::sources::{findings_of, run};
 
 const START: &str = "\
 .include \"kernel.inc\"
@@ -144,6 +144,60 @@ nmi_entry:
     check(&source(""), "--nmi at=in_gap", &found);
     check(&source(""), "--nmi at=own_stack", &[]);
     check(&source(", ist=1"), "--nmi at=in_gap", &[]);
+}
+
+/// What RSP was between two boundaries counts, not how often somebody looks: the kernel has loaded this
+/// RSP itself, though it is the one that the user had.
+#[test]
+fn a_stack_that_the_kernel_has_loaded_is_its_own() {
+    let after = "\
+    nop
+    mov  rsp, offset kernel_stack_top
+    mov  rsp, offset spare_stack_top
+own_stack:
+    nop
+    succeed \"on a stack of its own\"
+nmi_entry:
+    iretq
+";
+    let user_code = "    mov  rsp, offset spare_stack_top\n    syscall\n";
+    let source = user("    gate NMI, nmi_entry\n", user_code, after);
+    check(&source, "--nmi at=own_stack", &[]);
+}
+
+/// SDM vol. 2, SYSRET: #GP(0) at CPL 0 if RCX is not canonical, on whatever stack RSP points at. On AMD's
+/// (APM vol. 3, SYSRET) it comes at CPL 3.
+#[test]
+fn a_sysret_that_faults_is_on_the_user_s_stack() {
+    let before = "    gate GP, general_protection_entry\n    gate NMI, nmi_entry\n";
+    let user_code = "    mov  rsp, offset spare_stack_top\n    syscall\n";
+    let source = |sysret: &str| {
+        let after = format!(
+            "\
+    mov  rax, rsp
+    mov  rsp, offset kernel_stack_top
+    movabs rcx, 1 << 47
+    mov  rsp, rax
+leave:
+    {sysret}
+general_protection_entry:
+    succeed \"it faulted\"
+nmi_entry:
+    iretq
+"
+        );
+        user(before, user_code, &after)
+    };
+    // The handler does not return.
+    let found = [
+        "error user-stack-in-kernel leave",
+        "note never-resumed leave",
+    ];
+    check(&source("sysretq"), "", &found);
+    check(&source("sysretq"), "--cpu amd", &["note never-resumed ?"]);
+    // Without REX.W it returns to ECX, 0, where the user faults; before it, the NMI is on that stack.
+    let found = ["error user-stack-in-kernel leave", "note never-resumed ?"];
+    check(&source(".byte 0x0f, 0x07"), "--nmi at=leave", &found);
 }
 
 /// As long as nothing runs at CPL 3, U/S does no harm.

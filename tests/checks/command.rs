@@ -30,7 +30,8 @@ pub fn told(words: &str) -> Vec<String> {
     lines(&findings(words))
 }
 
-fn lines(all: &Value) -> Vec<String> {
+/// Severity, rule and place of each finding of a report.
+pub fn lines(all: &Value) -> Vec<String> {
     let list = all["findings"].as_array().expect("a list");
     list.iter()
         .map(|f| {
@@ -38,17 +39,4 @@ fn lines(all: &Value) -> Vec<String> {
             format!("{} {} {}", text("severity"), text("rule"), text("symbol"))
         })
         .collect()
-}
-
-/// What a run of the program `source` finds.
-pub fn findings_of(source: &str, options: &str) -> Value {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("program.S");
-    std::fs::write(&path, source).expect("written");
-    findings(&format!("{} {options}", path.to_str().expect("UTF-8")))
-}
-
-/// Severity, rule and place of each.
-pub fn run(source: &str, options: &str) -> Vec<String> {
-    lines(&findings_of(source, options))
 }

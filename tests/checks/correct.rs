@@ -1,6 +1,6 @@
 //! Correct code draws nothing above a note.
 
-use super::command::run;
+use super::sources::run;
 
 /// A handler of NMIs that may be nested at every instruction after its first few: a frame of its own, a
 /// copy that IRET pops and that a nested NMI sends round again, and a word that says that it executes.

@@ -7,4 +7,5 @@ mod explanations;
 mod goldens;
 mod levels;
 mod snapshots;
+mod sources;
 mod table;

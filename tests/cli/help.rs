@@ -29,12 +29,25 @@ fn help_has_examples_and_exit_codes() {
 #[test]
 fn programs_are_listed_and_shown() {
     let o = iretrace(["programs"]);
-    o.ends_with(0)
-        .shows(&["@double-fault", "@nested-nmi ", "@user-mode"]);
+    o.ends_with(0).shows(&[
+        "The thread",
+        "  @nested-nmi ",
+        "Basics",
+        "  @double-fault",
+        "Bugs",
+        "@NAME.ok",
+        "  @mov-ss-int3 ",
+        "Checks",
+        "  @wrong-gs ",
+        "Benchmarks",
+        "  @alu-loop",
+    ]);
+    assert!(!o.stdout.contains("@wrong-gs.ok"), "{o:#?}");
     let o = iretrace(["programs", "nested-nmi"]);
     o.ends_with(0)
         .shows(&["nested-nmi: a page fault inside an NMI handler"]);
     assert!(!o.stdout.contains("iretq"), "{o:#?}");
+    o.shows(&["\nTry:\n    iretrace run @nested-nmi\n"]);
     let o = iretrace(["programs", "@nested-nmi", "--source"]);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/nested-nmi.S");
     assert_eq!(o.stdout, std::fs::read_to_string(source).expect("there"));

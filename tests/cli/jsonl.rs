@@ -1,6 +1,7 @@
 //! JSON Lines: valid, the same every time, and again from the header's own command.
 
 use boon::{Compiler, SchemaIndex, Schemas};
+use iretrace::load::builtin::{self, Group};
 use serde_json::Value;
 
 use crate::support::{file, folder, iretrace, word};
@@ -59,18 +60,12 @@ fn repeats(words: &[&str]) -> String {
 #[test]
 fn every_program_s_lines_are_valid_and_repeat() {
     let schema = Schema::printed();
-    let programs = iretrace(["programs"]).stdout;
-    let names: Vec<&str> = programs
-        .lines()
-        .filter(|line| !line.contains("a benchmark"))
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    assert!(
-        names.contains(&"@nested-nmi") && names.len() >= 10,
-        "{names:?}"
-    );
-    for name in names {
-        schema.check(&repeats(&["run", name, "--format", "jsonl"]));
+    for program in builtin::list() {
+        if program.group == Group::Benchmarks {
+            continue;
+        }
+        let name = format!("@{}", program.name);
+        schema.check(&repeats(&["run", &name, "--format", "jsonl"]));
     }
 }
 

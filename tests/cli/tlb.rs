@@ -28,13 +28,8 @@ fn run(program: &str, tlb: &str) -> (Option<i32>, String, String) {
 /// SDM vol. 3, 4.10.4: software that invalidates as it must cannot tell.
 #[test]
 fn the_built_in_programs_behave_the_same_without_cached_translations() {
-    let list = iretrace(["programs"]).stdout;
-    let names: Vec<&str> = list
-        .split_whitespace()
-        .filter_map(|w| w.strip_prefix('@'))
-        .collect();
-    assert!(names.len() >= 14, "{list}");
-    for name in names {
+    for program in iretrace::load::builtin::list() {
+        let name = program.name;
         let model = run(name, "model");
         assert!(model.1.lines().count() > 0, "{name}");
         assert_eq!(model, run(name, "none"), "{name}");

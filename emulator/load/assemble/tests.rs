@@ -279,7 +279,8 @@ fn files_that_are_not_there() {
 #[test]
 fn a_built_in_program_is_named_by_its_own_file() {
     let built_in = Builtin {
-        check: false,
+        group: builtin::Group::Thread,
+        twin: None,
         name: "t",
         source: PROGRAM,
         summary: "",
