@@ -40,6 +40,7 @@ Examples:
   iretrace run kernel.elf -q --deny warning --nmi-body do_nmi --findings found.json
   iretrace run boot.bin --base 0x8000
   iretrace run entry.S --define TASKS=8 --define PAGES=lazy
+  iretrace run /boot/vmlinuz-6.1.0-56-cloud-amd64 --console --append 'nopti mitigations=off'
 
 The result is on standard output: the trace, or with --console what the guest prints. Everything
 else that is said is on standard error, also what the checks find: errors and warnings in full,
@@ -213,6 +214,7 @@ fn recipe<'a>(args: &'a RunArgs, session: &'a Session, events: EventClass) -> Re
     Recipe {
         image_args: &args.image,
         config: &session.config,
+        default_ram: session.image.default_ram(),
         until: args.machine.until.as_ref(),
         schedule: &session.schedule,
         events,

@@ -33,9 +33,10 @@ impl Session {
         machine: &MachineArgs,
         schedule: &ScheduleArgs,
     ) -> Result<Self, Failure> {
-        let config = machine.config()?;
+        let mut config = machine.config()?;
         let schedule = schedule.parse()?;
         let image = Arc::new(image.open()?);
+        machine.fit(&mut config, &image);
         let resolved = schedule_args::resolve(&schedule, &image)?;
         let until = machine.until.as_ref();
         let until = until.map_or(Ok(Until::Never), |u| u.resolve(&image))?;

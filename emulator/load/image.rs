@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::define::Define;
 use super::detect::{self, Content};
 use super::error::{LoadError, printable};
-use super::limits::{DEFAULT_RAM, MAX_FILE};
+use super::limits::{DEFAULT_RAM, LINUX_RAM, MAX_FILE};
 use super::lines::LineInfo;
 use super::linux::{self, Linux, LinuxOptions};
 use super::placement::Placement;
@@ -104,7 +104,7 @@ pub struct LoadOptions {
     pub define: Vec<Define>,
     /// Limits of the assembler and the linker.
     pub assembler: assemble::Limits,
-    /// Linux kernels: command line and initrd. Giving them declares the file to be one.
+    /// Linux kernels: command line and initrd; another kind of image is refused with them.
     pub linux: LinuxOptions,
 }
 
@@ -145,6 +145,7 @@ impl Image {
             let program = builtin::find(name)?;
             let shown = format!("@{}", program.name);
             refuse_flat_options(&shown, "a built-in program", options)?;
+            refuse_linux_options(&shown, "a built-in program", options)?;
             return assemble::program(program, options);
         }
         let name = printable(&path.to_string_lossy());
@@ -169,28 +170,34 @@ impl Image {
     ) -> Result<Self, LoadError> {
         if options.flat {
             refuse_definitions(&name, "a flat binary", options)?;
+            refuse_linux_options(&name, "a flat binary", options)?;
             return flat::load(name, bytes, options.base);
         }
         match detect::content(&name, bytes) {
             Content::Elf => {
+                refuse_linux_options(&name, "an ELF file and no bzImage", options)?;
                 refuse_flat_options(&name, "an ELF file", options)?;
                 refuse_definitions(&name, "an ELF file", options)?;
                 elf::load(name, bytes)
             }
             Content::Linux => {
                 refuse_flat_options(&name, "a Linux kernel", options)?;
+                refuse_definitions(&name, "a Linux kernel", options)?;
                 linux::load(name, bytes, &options.linux)
             }
             Content::Source => {
                 refuse_flat_options(&name, "an assembly source", options)?;
+                refuse_linux_options(&name, "an assembly source", options)?;
                 assemble::source(name, bytes, folder, options)
             }
             Content::Bin => {
                 refuse_definitions(&name, "a flat binary", options)?;
+                refuse_linux_options(&name, "a flat binary", options)?;
                 flat::load(name, bytes, options.base)
             }
             Content::Other { .. } if options.base.is_some() => {
                 refuse_definitions(&name, "a flat binary", options)?;
+                refuse_linux_options(&name, "a flat binary", options)?;
                 flat::load(name, bytes, options.base)
             }
             Content::Other { looks_like, mend } => Err(LoadError::Unrecognised {
@@ -222,6 +229,15 @@ impl Image {
                 _ => "link it at lower physical addresses (AT in the linker script)".to_owned(),
             },
         })
+    }
+
+    /// The RAM that such an image is given where nothing is asked for.
+    #[must_use]
+    pub const fn default_ram(&self) -> u64 {
+        match self.format {
+            Format::Linux => LINUX_RAM,
+            Format::Elf64 | Format::Flat | Format::Assembly => DEFAULT_RAM,
+        }
     }
 
     /// The segment that holds `at`.
@@ -268,6 +284,21 @@ fn refuse_flat_options(name: &str, what: &str, options: &LoadOptions) -> Result<
         file: name.to_owned(),
         problem: format!("a base address was given, but this is {what}, which has its own"),
         mend: "leave the base out, or ask for a flat binary",
+    })
+}
+
+fn refuse_linux_options(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    let given = if options.linux.append.is_some() {
+        "a kernel command line"
+    } else if options.linux.initrd.is_some() {
+        "an initrd"
+    } else {
+        return Ok(());
+    };
+    Err(LoadError::Option {
+        file: name.to_owned(),
+        problem: format!("{given} was given, but this is {what}"),
+        mend: "leave it out, or give a Linux bzImage (/boot/vmlinuz-...)",
     })
 }
 

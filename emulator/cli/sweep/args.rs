@@ -209,6 +209,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     }
     let schedule = args.schedule.parse()?;
     let image = Arc::new(args.image.open()?);
+    args.machine.fit(&mut config, &image);
     let resolved = schedule_args::resolve(&schedule, &image)?;
     let plan = args.plan(&image)?;
     image
@@ -222,7 +223,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
         Ok(machine)
     };
     let sweep = Sweep::new(&make, &image, &plan)?;
-    let command = args.again(&config, &schedule);
+    let command = args.again(&image, &config, &schedule);
     let outline = Report::outline(&image, sweep.baseline(), command, sweep.part_size());
     let shard = args.sweep.shard.unwrap_or(Shard::WHOLE);
     let wanted = (0..sweep.parts()).filter(|&n| shard.has(n)).collect();
@@ -263,24 +264,15 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
 
 impl SweepArgs {
     /// The command of the undisturbed run.
-    fn again(&self, config: &MachineConfig, schedule: &[Injection]) -> Vec<String> {
+    fn again(&self, image: &Image, config: &MachineConfig, schedule: &[Injection]) -> Vec<String> {
         let mut words = vec!["iretrace".to_owned(), "run".to_owned()];
         words.push(self.image.image.to_string_lossy().into_owned());
-        for (name, value) in machine_args::words(config, false) {
-            words.extend([name.to_owned(), value]);
-        }
         if self.image.flat {
             words.push("--flat".to_owned());
         }
-        if let Some(base) = self.image.base {
-            words.extend(["--base".to_owned(), format!("{base:#x}")]);
-        }
-        for folder in &self.image.include {
-            let folder = folder.to_string_lossy().into_owned();
-            words.extend(["--include".to_owned(), folder]);
-        }
-        for define in &self.image.define {
-            words.extend(["--define".to_owned(), define.to_string()]);
+        let machine = machine_args::words(config, image.default_ram(), false);
+        for (name, value) in machine.into_iter().chain(self.image.words()) {
+            words.extend([name.to_owned(), value]);
         }
         words.extend(self.checks.words());
         for injection in schedule {

@@ -38,11 +38,24 @@ pub struct Linux {
     pub(super) initrd_max: u64,
 }
 
+impl Linux {
+    /// All that the kernel is told, which is no part of it.
+    pub fn told(&self) -> impl Iterator<Item = &[u8]> {
+        [&self.header, self.command_line.as_bytes(), &self.initrd].into_iter()
+    }
+}
+
 /// Loads a bzImage.
 ///
 /// # Errors
 /// [`LoadError::Linux`].
 pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LoadError> {
+    let file = name.clone();
+    let refused = |fault| LoadError::Linux { file, fault };
+    let (setup, command_line, kernel) = match unpacked(bytes, options) {
+        Ok(unpacked) => unpacked,
+        Err(fault) => return Err(refused(fault)),
+    };
     let initrd = match &options.initrd {
         Some(path) => Initrd {
             bytes: crate::load::image::read(path)?,
@@ -50,29 +63,7 @@ pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image,
         },
         None => initrd::ours()?,
     };
-    read(name.clone(), bytes, options, initrd)
-        .map_err(|fault| LoadError::Linux { file: name, fault })
-}
-
-fn read(
-    name: String,
-    bytes: &[u8],
-    options: &LinuxOptions,
-    initrd: Initrd,
-) -> Result<Image, LinuxFault> {
-    let setup = Setup::read(bytes)?;
-    let mut command_line = COMMAND_LINE.to_owned();
-    if let Some(more) = &options.append {
-        command_line = format!("{command_line} {more}");
-    }
-    if command_line.len() > setup.command_line {
-        return Err(LinuxFault::CommandLine {
-            len: command_line.len(),
-            limit: setup.command_line,
-        });
-    }
-    let kernel = payload::unpack(&bytes[setup.payload.clone()])?;
-    let vmlinux = vmlinux::read(&kernel, &initrd.symbols)?;
+    let vmlinux = vmlinux::read(&kernel, &initrd.symbols).map_err(refused)?;
     let mut notes = Vec::new();
     if vmlinux.symbols.is_empty() {
         notes.push("no kallsyms tables were found: places have no names".to_owned());
@@ -94,4 +85,21 @@ fn read(
             initrd_max: setup.initrd_max,
         })),
     })
+}
+
+/// The setup header, the command line, and the unpacked kernel.
+fn unpacked(bytes: &[u8], options: &LinuxOptions) -> Result<(Setup, String, Vec<u8>), LinuxFault> {
+    let setup = Setup::read(bytes)?;
+    let mut command_line = COMMAND_LINE.to_owned();
+    if let Some(more) = &options.append {
+        command_line = format!("{command_line} {more}");
+    }
+    if command_line.len() > setup.command_line {
+        return Err(LinuxFault::CommandLine {
+            len: command_line.len(),
+            limit: setup.command_line,
+        });
+    }
+    let kernel = payload::unpack(&bytes[setup.payload.clone()])?;
+    Ok((setup, command_line, kernel))
 }

@@ -15,6 +15,10 @@ const TOKENS: usize = 256;
 const STRIDE: usize = 256;
 /// The longest run of packed names before the first marker's end is looked for: 256 names.
 const LONGEST_RUN: usize = STRIDE * 256;
+/// Places that are looked at, at which the digits' tokens stand.
+const CANDIDATES: usize = 64;
+/// The most bytes of all names together.
+const MAX_NAMES: usize = 64 << 20;
 /// Kernel addresses.
 const KERNEL: u64 = 0xffff_8000_0000_0000;
 
@@ -34,7 +38,10 @@ struct Tables<'a> {
 /// The symbols in an unpacked kernel, by rising address; none if the tables are not recognised.
 pub(super) fn symbols(kernel: &[u8]) -> Vec<Symbol> {
     let mut from = 0;
-    while let Some(digits) = find(kernel, DIGITS, from) {
+    for _ in 0..CANDIDATES {
+        let Some(digits) = find(kernel, DIGITS, from) else {
+            break;
+        };
         if let Some(tables) = tables(kernel, digits)
             && let Some(symbols) = tables.symbols(kernel)
         {
@@ -189,6 +196,7 @@ impl Tables<'_> {
     fn symbols(&self, kernel: &[u8]) -> Option<Vec<Symbol>> {
         let mut symbols = Vec::with_capacity(self.count);
         let mut at = self.names;
+        let mut room = MAX_NAMES;
         for n in 0..self.count {
             let (head, len) = name_length(kernel, at)?;
             let packed = kernel.get(at + head..at + head + len)?;
@@ -200,6 +208,7 @@ impl Tables<'_> {
                     return None;
                 }
             }
+            room = room.checked_sub(name.len())?;
             let (&kind, name) = name.split_first()?;
             let offset = u32_at(kernel, self.offsets + 4 * n)?;
             // KALLSYMS_ABSOLUTE_PERCPU: positive offsets are per-CPU offsets.
