@@ -1,5 +1,7 @@
 //! Options that say what machine it is.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use iretrace::arch::{CpuModel, Vendor};
 use iretrace::load::Image;
@@ -109,6 +111,11 @@ pub struct MachineArgs {
     /// End here: a symbol, an address, or icount=N
     #[arg(long, value_name = "SYMBOL|ADDRESS|icount=N", value_parser = UntilArg::parse)]
     pub until: Option<UntilArg>,
+
+    /// Begin in the state that 'run --until PLACE --save FILE' saved, with the same image and machine:
+    /// checks and injections begin there
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
 
     /// What the guest writes to the debug-exit port (0xf4) to report success
     #[arg(long, value_name = "N", value_parser = number::plain32, default_value = "0x10")]

@@ -23,6 +23,7 @@ mod run;
 mod schedule_args;
 mod schema;
 mod session;
+mod state;
 mod sweep;
 mod talk;
 mod until;

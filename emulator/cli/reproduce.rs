@@ -1,6 +1,6 @@
 //! The command that makes a trace again, and the header that holds it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use iretrace::load::Image;
 use iretrace::machine::MachineConfig;
@@ -23,6 +23,8 @@ pub struct Recipe<'a> {
     pub config: &'a MachineConfig,
     /// The RAM that such an image is given by default.
     pub default_ram: u64,
+    /// The file of the state in which it begins, and the state's hash.
+    pub state: Option<&'a (PathBuf, String)>,
     /// Where it ends.
     pub until: Option<&'a UntilArg>,
     /// What is injected, in order.
@@ -70,6 +72,9 @@ impl Recipe<'_> {
         }
         for (name, value) in self.image_args.words() {
             push(name, value);
+        }
+        if let Some((path, _)) = self.state {
+            push("--load", path.to_string_lossy().into_owned());
         }
         if let Some(until) = self.until {
             push("--until", until.shown());
@@ -128,6 +133,7 @@ impl Recipe<'_> {
                 json!(args.initrd.as_ref().map(|p| p.to_string_lossy())),
             ),
             ("append", json!(args.append)),
+            ("load", json!(self.state.map(|(_, hash)| hash))),
         ];
         settings
             .into_iter()

@@ -265,6 +265,33 @@ impl DeviceBus {
         }
     }
 
+    /// The names of the devices beside the local APIC, in the order of addition.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.devices.iter().map(|d| d.name())
+    }
+
+    /// Puts every device back to what [`BusSnapshot::to_json`] wrote, each with its name.
+    ///
+    /// # Errors
+    /// [`ForeignState`] if they are others; nothing changes then.
+    pub fn restore_json(
+        &mut self,
+        lapic: &serde_json::Value,
+        devices: &[(String, serde_json::Value)],
+    ) -> Result<(), ForeignState> {
+        if !self.names().eq(devices.iter().map(|(name, _)| name)) {
+            return Err(ForeignState { device: "bus" });
+        }
+        let mut new = (self.lapic.clone(), self.devices.clone());
+        Device::restore_json(&mut new.0, lapic)?;
+        for (device, (_, state)) in new.1.iter_mut().zip(devices) {
+            device.restore_json(state)?;
+        }
+        // None claims other memory than before.
+        (self.lapic, self.devices) = new;
+        Ok(())
+    }
+
     /// The state of every device.
     #[must_use]
     pub fn save(&self) -> BusSnapshot {

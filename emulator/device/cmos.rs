@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::signal::Concern;
-use super::snapshot::{DeviceState, ForeignState};
+use super::snapshot::{DeviceState, ForeignState, from_json};
 use super::traits::{Device, DeviceContext};
 
 const INDEX: u16 = 0x70;
@@ -43,7 +43,7 @@ const D: u8 = 0x80;
 /// A clock that stands at noon of 1 January 2010, a Friday, whatever is written to it: what software
 /// reads there is the same in every run. All other bytes are RAM, 0 at reset. No interrupt is ever
 /// raised; to enable one is not modelled, nor is bit 7 of the index port, which would hold NMIs back.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Cmos {
     index: u8,
     ram: Vec<u8>,
@@ -107,6 +107,15 @@ impl Device for Cmos {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, NAME)
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, NAME)?;
+        if new.ram.len() != SIZE || new.index & NMI_OFF != 0 {
+            return Err(ForeignState { device: NAME });
+        }
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

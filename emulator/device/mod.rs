@@ -23,7 +23,7 @@ pub use debugcon::DebugConsole;
 pub use lapic::{Lapic, LapicConfig};
 pub use post::PostPort;
 pub use signal::{Concern, Signal};
-pub use snapshot::{DeviceState, ForeignState};
+pub use snapshot::{DeviceState, ForeignState, from_json};
 pub use system_control::SystemControl;
 pub use traits::{Device, DeviceContext};
 pub use uart16550::Uart16550;

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::snapshot::{DeviceState, ForeignState};
+use super::snapshot::{DeviceState, ForeignState, from_json};
 use super::traits::{Device, DeviceContext};
 
 const NAME: &str = "port 0x61";
@@ -15,7 +15,7 @@ const REFRESH: u64 = 15_085;
 
 /// SERR# and IOCHK# (bits 7 and 6) never come, so an NMI's handler finds no reason here. Virtual time
 /// counts as nanoseconds. Timer 2 is not there: its output (bit 5) stays low.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct SystemControl {
     written: u8,
 }
@@ -44,6 +44,12 @@ impl Device for SystemControl {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, NAME)
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, NAME)?;
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

@@ -314,7 +314,10 @@ fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(
 }
 
 /// Reads a regular file that is not too large.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+///
+/// # Errors
+/// [`LoadError::NotFound`], [`LoadError::Unreadable`], [`LoadError::TooLarge`].
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let name = &*printable(&path.to_string_lossy());
     let unreadable = |cause: String| LoadError::Unreadable {
         file: name.to_owned(),

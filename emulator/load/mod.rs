@@ -28,6 +28,7 @@ pub use builtin::Builtin;
 pub use define::{Define, DefineError, DefineValue};
 pub use elf_fault::ElfFault;
 pub use error::LoadError;
+pub use image::read as read_file;
 pub use image::{Format, Image, LoadOptions, LoadSegment, SegmentFlags};
 pub use lines::LineInfo;
 pub use linux::{LinuxFault, LinuxOptions};

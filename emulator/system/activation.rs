@@ -150,6 +150,22 @@ impl Activations {
         self.blocker.as_ref()
     }
 
+    /// Deliveries by vector.
+    pub(crate) fn counts(&self) -> &[u64] {
+        &self.by_vector
+    }
+
+    /// Goes on counting from these, each at most `max`. `false`: there can be no such ones.
+    pub(crate) fn set_counts(&mut self, counts: &[u64], max: u64) -> bool {
+        let sum = counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+        let Some(sum) = sum.filter(|&n| n <= max && counts.len() == self.by_vector.len()) else {
+            return false;
+        };
+        self.by_vector.copy_from_slice(counts);
+        self.serial = sum;
+        true
+    }
+
     pub(super) fn clear_blocker(&mut self) {
         self.blocker = None;
     }

@@ -28,7 +28,7 @@ pub use iret::iret;
 pub use pending_event::PendingEvent;
 pub use software_interrupt::{SoftwareInterrupt, software_interrupt};
 pub use syscall::{syscall, sysret};
-pub use tlb::{Grant, TlbView, TranslationCache};
+pub use tlb::{CachedTranslation, Grant, TlbView, TranslationCache};
 
 #[cfg(test)]
 mod delivery_tests;

@@ -13,6 +13,7 @@ mod paging;
 mod repeat;
 mod replaced;
 mod rights;
+mod saved;
 mod schedules;
 mod shadows;
 mod stale;

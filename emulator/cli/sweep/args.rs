@@ -19,7 +19,7 @@ use super::super::image_args::{ImageArgs, describe};
 use super::super::machine_args::{self, MachineArgs};
 use super::super::schedule_args::{self, ScheduleArgs};
 use super::super::until::UntilArg;
-use super::super::{interrupt, number, talk};
+use super::super::{interrupt, number, state, talk};
 use super::gather::Gather;
 use super::progress::Progress;
 use super::report_args::{ReportArgs, exit_code};
@@ -216,9 +216,17 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
         .notes
         .iter()
         .for_each(|n| talk::note(&format!("{}: {n}", image.name)));
+    let state = args.machine.load.as_deref().map(state::read).transpose()?;
+    let info = describe(&image);
     let make = || -> Result<Machine, SweepError> {
-        let mut machine = Machine::new(config.clone())?;
-        machine.load(&image)?;
+        let mut machine = match &state {
+            Some(state) => Machine::from_saved(config.clone(), &info, state)?,
+            None => {
+                let mut machine = Machine::new(config.clone())?;
+                machine.load(&image)?;
+                machine
+            }
+        };
         machine.set_schedule(resolved.clone());
         Ok(machine)
     };
@@ -231,7 +239,10 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let mut checkpoint = match &args.sweep.checkpoint {
         None => None,
         Some(path) => {
-            let inputs = inputs(&describe(&image), &config, &schedule, &plan, &outline);
+            let mut inputs = inputs(&info, &config, &schedule, &plan, &outline);
+            if let Some(state) = &state {
+                inputs.insert("state".to_owned(), state.hash().into());
+            }
             let header = CheckpointHeader::new([shard.k, shard.n], inputs, outline.clone());
             let mut on_part = |part, tally| gather.add(part, tally);
             Some(Checkpoint::open(path, &header, &mut on_part)?)
@@ -273,6 +284,9 @@ impl SweepArgs {
         let machine = machine_args::words(config, image.default_ram(), false);
         for (name, value) in machine.into_iter().chain(self.image.words()) {
             words.extend([name.to_owned(), value]);
+        }
+        if let Some(path) = &self.machine.load {
+            words.extend(["--load".to_owned(), path.to_string_lossy().into_owned()]);
         }
         words.extend(self.checks.words());
         for injection in schedule {
