@@ -14,7 +14,9 @@ use crate::arch::bits::{cr0, efer};
 use crate::arch::{CpuState, PAGE_SIZE, VirtAddr};
 use crate::device::ConsoleLines;
 use crate::engine::FpuState;
-use crate::system::{CachedTranslation, InterruptShadow, NmiState, TranslationCache};
+use crate::system::{
+    Activations, CachedTranslation, InterruptShadow, NmiState, SavedActivations, TranslationCache,
+};
 use crate::trace::{ImageInfo, image_hash};
 
 /// Numbers that count up never come near to wrapping round.
@@ -114,8 +116,7 @@ struct Head {
     regs: CpuState,
     fpu: FpuState,
     translations: Vec<(u16, VirtAddr, CachedTranslation)>,
-    /// Deliveries by vector.
-    deliveries: Vec<u64>,
+    activations: SavedActivations,
     lapic: Value,
     devices: Vec<(String, Value)>,
     /// What consoles have printed of a line.
@@ -183,10 +184,8 @@ impl Machine {
     fn open(&self) -> Option<String> {
         let cpu = &self.cpu;
         let state = &self.state;
-        let open = cpu.activations.depth();
         let unfired = self.schedule.unfired().count();
         let refusals = [
-            (open != 0, format!("{open} deliveries have not returned")),
             (
                 cpu.nmi != NmiState::default() || cpu.activations.blocker().is_some(),
                 "an NMI is pending, or NMIs are blocked".to_owned(),
@@ -226,8 +225,7 @@ impl Machine {
     /// is scheduled is not in it. `image` is what was loaded.
     ///
     /// # Errors
-    /// [`SavedError::Open`] where a delivery has not returned, or an event waits: the form has no
-    /// place for that.
+    /// [`SavedError::Open`] where NMIs are blocked, or an event waits: the form has no place for that.
     pub fn save_state(&mut self, image: &ImageInfo) -> Result<Vec<u8>, SavedError> {
         if let Some(why) = self.open() {
             return Err(SavedError::Open { why });
@@ -254,7 +252,7 @@ impl Machine {
             regs: self.cpu.regs.clone(),
             fpu: self.world.engine.fpu(),
             translations: self.cpu.tlb.entries(),
-            deliveries: self.cpu.activations.counts().to_vec(),
+            activations: self.cpu.activations.saved(),
             lapic,
             devices: names.zip(states).collect(),
             lines: self.world.console.open_lines(),
@@ -296,6 +294,8 @@ impl Machine {
         }
         let tlb = TranslationCache::of_entries(&head.translations);
         let tlb = tlb.ok_or_else(|| damaged("a cached translation"))?;
+        let activations = Activations::of_saved(&head.activations, MAX_COUNT);
+        let activations = activations.ok_or_else(|| damaged("a delivery"))?;
 
         let mut machine = Self::new(config)?;
         let limit = machine.ram().len() / PAGE_SIZE;
@@ -321,13 +321,7 @@ impl Machine {
         machine.world.clock = Clock::with_skipped(head.skipped);
         machine.cpu.regs = head.regs.clone();
         machine.cpu.tlb = tlb;
-        if !machine
-            .cpu
-            .activations
-            .set_counts(&head.deliveries, MAX_COUNT)
-        {
-            return Err(damaged("a counter"));
-        }
+        machine.cpu.activations = activations;
         machine.state = RunState {
             sub: head.sub,
             base: head.base,

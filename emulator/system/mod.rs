@@ -19,6 +19,7 @@ pub mod software_interrupt;
 pub mod syscall;
 pub mod tlb;
 
+pub(crate) use activation::SavedActivations;
 pub use activation::{Activation, Activations};
 pub use boundary::{Decision, Hold, Taken, Waiting, decide};
 pub use bus::Bus;

@@ -19,4 +19,5 @@ mod shadows;
 mod stale;
 mod support;
 mod syscalls;
+mod traced_later;
 mod trap_flag;

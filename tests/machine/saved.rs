@@ -152,7 +152,7 @@ fn it_is_refused_where_something_is_open() {
     assert_eq!(m.run(at("nmi_entry")), StopReason::Until);
     let fault = m.save_state(&info(&image)).expect_err("in the handler");
     let text = fault.to_string();
-    assert!(text.contains("1 deliveries have not returned"), "{text}");
+    assert!(text.contains("NMIs are blocked"), "{text}");
 }
 
 #[test]
