@@ -1,5 +1,7 @@
 //! The architectural state of one CPU, hidden parts included.
 
+use serde::{Deserialize, Serialize};
+
 use super::bits::{cr0, dr6, dr7, efer, rflags};
 
 /// Index of a general register in [`CpuState::gpr`], in encoding order.
@@ -34,7 +36,7 @@ pub enum SegReg {
 }
 
 /// A segment register with its hidden part (SDM vol. 3, 3.4.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Segment {
     /// The visible selector.
     pub selector: u16,
@@ -137,7 +139,7 @@ impl Segment {
 }
 
 /// GDTR or IDTR.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct TableRegister {
     /// Linear base address.
     pub base: u64,
@@ -146,7 +148,7 @@ pub struct TableRegister {
 }
 
 /// Model-specific registers that are plain storage to the rules.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the manuals' names")]
 pub struct Msrs {
     pub efer: u64,
@@ -171,7 +173,7 @@ pub struct Msrs {
 ///
 /// `rflags` is complete (status flags and DF computed, bit 1 set). RF in it is
 /// exact: it is 1 only at the boundary right after an IRET that loaded it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CpuState {
     /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15 (see [`gpr`]).
     pub gpr: [u64; 16],

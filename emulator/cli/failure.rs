@@ -88,7 +88,7 @@ impl From<SweepError> for Failure {
             }
             SweepError::NotModelled { .. } => ExitCode::NotModelled,
             SweepError::NotRepeated { .. } => ExitCode::Internal,
-            SweepError::Record { .. } => ExitCode::BadInput,
+            SweepError::Saved(_) | SweepError::Record { .. } => ExitCode::BadInput,
             SweepError::Output { .. } => ExitCode::OutputFailed,
         };
         Self {

@@ -1,7 +1,10 @@
 //! Options that say what machine it is.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use iretrace::arch::{CpuModel, Vendor};
+use iretrace::load::Image;
 use iretrace::load::limits::DEFAULT_RAM;
 use iretrace::machine::{DEFAULT_MAX_INSNS, MachineConfig, SUCCESS_VALUE, TimeMode, TlbMode};
 
@@ -97,9 +100,9 @@ pub struct MachineArgs {
     #[arg(long, value_enum)]
     time: Option<Time>,
 
-    /// RAM; K, M and G are powers of 1024
-    #[arg(long, value_name = "SIZE", value_parser = number::size, default_value = "64M")]
-    ram: u64,
+    /// RAM; K, M and G are powers of 1024 [default: 64M; for a Linux kernel 256M]
+    #[arg(long, value_name = "SIZE", value_parser = number::size)]
+    ram: Option<u64>,
 
     /// End after so many instructions; k, M and G are powers of 1000; 'none': no limit
     #[arg(long, value_name = "N", value_parser = number::limit, default_value = "10G")]
@@ -109,13 +112,18 @@ pub struct MachineArgs {
     #[arg(long, value_name = "SYMBOL|ADDRESS|icount=N", value_parser = UntilArg::parse)]
     pub until: Option<UntilArg>,
 
+    /// Begin in the state that 'run --until PLACE --save FILE' saved, with the same image and machine:
+    /// checks and injections begin there
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
+
     /// What the guest writes to the debug-exit port (0xf4) to report success
     #[arg(long, value_name = "N", value_parser = number::plain32, default_value = "0x10")]
     success_value: u32,
 }
 
 impl MachineArgs {
-    /// The machine that they describe.
+    /// The machine that they describe, with the RAM of most images.
     pub fn config(&self) -> Result<MachineConfig, Failure> {
         let mut cpu = CpuModel::of(self.cpu.into());
         for text in &self.cpu_feature {
@@ -130,7 +138,7 @@ impl MachineArgs {
             cpu.maxphyaddr = bits;
         }
         Ok(MachineConfig {
-            ram_size: self.ram,
+            ram_size: self.ram.unwrap_or(DEFAULT_RAM),
             cpu,
             max_insns: self.max_insns,
             success_value: self.success_value,
@@ -139,14 +147,20 @@ impl MachineArgs {
         })
     }
 
+    /// Gives it the RAM of such an image, if nothing was asked for.
+    pub fn fit(&self, config: &mut MachineConfig, image: &Image) {
+        config.ram_size = self.ram.unwrap_or_else(|| image.default_ram());
+    }
+
     /// Whether time was told how to go on.
     pub const fn chooses_time(&self) -> bool {
         self.time.is_some()
     }
 }
 
-/// The words that make `config` from nothing. `full`: the defaults' too.
-pub fn words(config: &MachineConfig, full: bool) -> Vec<(&'static str, String)> {
+/// The words that make `config` from nothing, for an image that is given `ram` by default. `full`: the
+/// defaults' too.
+pub fn words(config: &MachineConfig, ram: u64, full: bool) -> Vec<(&'static str, String)> {
     let base = CpuModel::of(config.cpu.vendor);
     let mut words = Vec::new();
     let mut push = |name, value: String, default: bool| {
@@ -176,7 +190,7 @@ pub fn words(config: &MachineConfig, full: bool) -> Vec<(&'static str, String)> 
     push(
         "--ram",
         number::shown_size(config.ram_size),
-        config.ram_size == DEFAULT_RAM,
+        config.ram_size == ram,
     );
     let limit = match config.max_insns {
         u64::MAX => "none".to_owned(),
@@ -223,7 +237,7 @@ mod tests {
     #[test]
     fn defaults_are_the_library_s() {
         assert_eq!(parse(&[]), MachineConfig::default());
-        assert!(words(&MachineConfig::default(), false).is_empty());
+        assert!(words(&MachineConfig::default(), DEFAULT_RAM, false).is_empty());
     }
 
     #[test]
@@ -242,7 +256,7 @@ mod tests {
         };
         for config in [MachineConfig::default(), odd] {
             for full in [false, true] {
-                assert_eq!(parse(&flat(words(&config, full))), config);
+                assert_eq!(parse(&flat(words(&config, DEFAULT_RAM, full))), config);
             }
         }
     }

@@ -25,6 +25,7 @@ mod run;
 mod schedule_args;
 mod schema;
 mod session;
+mod state;
 mod status_line;
 mod sweep;
 mod talk;

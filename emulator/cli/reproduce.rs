@@ -1,6 +1,6 @@
 //! The command that makes a trace again, and the header that holds it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use iretrace::load::Image;
 use iretrace::machine::MachineConfig;
@@ -21,6 +21,10 @@ pub struct Recipe<'a> {
     pub image_args: &'a ImageArgs,
     /// The machine.
     pub config: &'a MachineConfig,
+    /// The RAM that such an image is given by default.
+    pub default_ram: u64,
+    /// The file of the state in which it begins, and the state's hash.
+    pub state: Option<&'a (PathBuf, String)>,
     /// Where it ends.
     pub until: Option<&'a UntilArg>,
     /// What is injected, in order.
@@ -63,17 +67,14 @@ impl Recipe<'_> {
                 words.extend([name.to_owned(), value]);
             }
         };
-        for (name, value) in machine_args::words(self.config, full) {
+        for (name, value) in machine_args::words(self.config, self.default_ram, full) {
             push(name, value);
         }
-        if let Some(base) = self.image_args.base {
-            push("--base", format!("{base:#x}"));
+        for (name, value) in self.image_args.words() {
+            push(name, value);
         }
-        for folder in &self.image_args.include {
-            push("--include", folder.to_string_lossy().into_owned());
-        }
-        for define in &self.image_args.define {
-            push("--define", define.to_string());
+        if let Some((path, _)) = self.state {
+            push("--load", path.to_string_lossy().into_owned());
         }
         if let Some(until) = self.until {
             push("--until", until.shown());
@@ -127,6 +128,12 @@ impl Recipe<'_> {
             ("base", json!(args.base.map(|b| format!("{b:#x}")))),
             ("include", json!(folders.collect::<Vec<_>>())),
             ("define", json!(defines.collect::<Vec<_>>())),
+            (
+                "initrd",
+                json!(args.initrd.as_ref().map(|p| p.to_string_lossy())),
+            ),
+            ("append", json!(args.append)),
+            ("load", json!(self.state.map(|(_, hash)| hash))),
         ];
         settings
             .into_iter()

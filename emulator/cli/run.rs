@@ -24,7 +24,7 @@ use super::output::{self, Color};
 use super::reproduce::Recipe;
 use super::schedule_args::ScheduleArgs;
 use super::session::Session;
-use super::talk;
+use super::{state, talk};
 
 /// Run an image, and trace its faults, NMIs and returns
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,9 @@ Examples:
   iretrace run --console -- kernel.elf          as a cargo runner; KTAP and PASS: lines are counted
   iretrace run kernel.elf -q --deny warning --nmi-body do_nmi --findings found.json
   iretrace run boot.bin --base 0x8000
+  iretrace run kernel.elf --until main --save main.state && iretrace run kernel.elf --load main.state
   iretrace run entry.S --define TASKS=8 --define PAGES=lazy
+  iretrace run /boot/vmlinuz-6.1.0-56-cloud-amd64 --console --append 'nopti mitigations=off'
 
 The result is on standard output: the trace, or with --console what the guest prints. Everything
 else that is said is on standard error, also what the checks find: errors and warnings in full,
@@ -100,6 +102,10 @@ pub struct TraceArgs {
     /// Write what the checks find to this file, as JSON
     #[arg(long, value_name = "FILE", conflicts_with = "no-checks")]
     findings: Option<PathBuf>,
+
+    /// Save the state at --until to this file, for --load
+    #[arg(long, value_name = "FILE", requires = "until")]
+    save: Option<PathBuf>,
 
     /// Colours in a text trace, and in what is found
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
@@ -165,12 +171,27 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
 
     let stop = session.run();
+    let saved = match &args.trace.save {
+        Some(path) if stop == StopReason::Until => {
+            output::check(path, &args.image.image, "--save")?;
+            state::write(&mut session.machine, &session.image, path)
+        }
+        Some(path) => {
+            talk::note(&format!(
+                "{}: not written: the run ended before --until",
+                path.display()
+            ));
+            Ok(())
+        }
+        None => Ok(()),
+    };
     session.machine.end_checks(&stop);
     let finished = session.machine.finish();
     if let Some(Err(e)) = console.map(|c| c.finish()) {
         return Err(Failure::stdout(&e));
     }
     output_result(args, &stop, finished)?;
+    saved?;
     session.summary(&stop);
     if let Some(list) = &args.trace.dump {
         let text = dump::dump(&session.machine, &session.image, list);
@@ -218,6 +239,8 @@ fn recipe<'a>(args: &'a RunArgs, session: &'a Session, events: EventClass) -> Re
     Recipe {
         image_args: &args.image,
         config: &session.config,
+        default_ram: session.image.default_ram(),
+        state: session.state.as_ref(),
         until: args.machine.until.as_ref(),
         schedule: &session.schedule,
         events,

@@ -1,5 +1,6 @@
 //! One machine from the options that `run` and `walk` share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use iretrace::load::Image;
@@ -10,7 +11,7 @@ use super::failure::Failure;
 use super::image_args::ImageArgs;
 use super::machine_args::MachineArgs;
 use super::schedule_args::{self, ScheduleArgs};
-use super::{interrupt, number, talk};
+use super::{interrupt, number, state, talk};
 
 /// A machine with its image loaded and its schedule set, ready to run.
 pub struct Session {
@@ -24,6 +25,8 @@ pub struct Session {
     pub schedule: Vec<Injection>,
     /// Where the run ends.
     pub until: Until,
+    /// The file of the state in which it began, and the state's hash.
+    pub state: Option<(PathBuf, String)>,
 }
 
 impl Session {
@@ -33,9 +36,11 @@ impl Session {
         machine: &MachineArgs,
         schedule: &ScheduleArgs,
     ) -> Result<Self, Failure> {
-        let config = machine.config()?;
+        let mut config = machine.config()?;
+        let load = machine.load.clone();
         let schedule = schedule.parse()?;
         let image = Arc::new(image.open()?);
+        machine.fit(&mut config, &image);
         let resolved = schedule_args::resolve(&schedule, &image)?;
         let until = machine.until.as_ref();
         let until = until.map_or(Ok(Until::Never), |u| u.resolve(&image))?;
@@ -43,8 +48,9 @@ impl Session {
             .notes
             .iter()
             .for_each(|n| talk::note(&format!("{}: {n}", image.name)));
-        let mut machine = Machine::new(config.clone())?;
-        machine.load(&image)?;
+        let state = load.as_deref().map(state::read).transpose()?;
+        let from = load.as_deref().zip(state.as_ref());
+        let mut machine = state::machine(&config, &image, from)?;
         machine.set_schedule(resolved);
         Ok(Self {
             machine,
@@ -52,6 +58,7 @@ impl Session {
             image,
             schedule,
             until,
+            state: load.zip(state.map(|s| s.hash().to_owned())),
         })
     }
 

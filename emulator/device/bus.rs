@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::ops::Range;
 
+use super::cmos::Cmos;
 use super::debug_exit::DebugExit;
 use super::debugcon::DebugConsole;
 use super::lapic::{Lapic, LapicConfig};
 use super::post::PostPort;
 use super::snapshot::{DeviceState, ForeignState};
+use super::system_control::SystemControl;
 use super::traits::{Device, DeviceContext};
 use super::uart16550::Uart16550;
 use super::watchdog::Watchdog;
@@ -77,7 +79,7 @@ impl DeviceBus {
     }
 
     /// The devices of the default machine: local APIC, COM1, debug console, debug exit, POST port,
-    /// watchdog.
+    /// watchdog, CMOS clock, system control port.
     #[must_use]
     pub fn pc(lapic: LapicConfig) -> Self {
         // They claim different ports, so `add`'s check is not needed.
@@ -89,6 +91,8 @@ impl DeviceBus {
                 Box::new(DebugExit::default()),
                 Box::new(PostPort::default()),
                 Box::new(Watchdog::default()),
+                Box::new(Cmos::default()),
+                Box::new(SystemControl::default()),
             ],
             // None of them is in memory.
             memory: Vec::new(),
@@ -259,6 +263,33 @@ impl DeviceBus {
                 device.tick(ctx);
             }
         }
+    }
+
+    /// The names of the devices beside the local APIC, in the order of addition.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.devices.iter().map(|d| d.name())
+    }
+
+    /// Puts every device back to what [`BusSnapshot::to_json`] wrote, each with its name.
+    ///
+    /// # Errors
+    /// [`ForeignState`] if they are others; nothing changes then.
+    pub fn restore_json(
+        &mut self,
+        lapic: &serde_json::Value,
+        devices: &[(String, serde_json::Value)],
+    ) -> Result<(), ForeignState> {
+        if !self.names().eq(devices.iter().map(|(name, _)| name)) {
+            return Err(ForeignState { device: "bus" });
+        }
+        let mut new = (self.lapic.clone(), self.devices.clone());
+        Device::restore_json(&mut new.0, lapic)?;
+        for (device, (_, state)) in new.1.iter_mut().zip(devices) {
+            device.restore_json(state)?;
+        }
+        // None claims other memory than before.
+        (self.lapic, self.devices) = new;
+        Ok(())
     }
 
     /// The state of every device.

@@ -20,6 +20,29 @@ pub struct ConsoleLines {
 }
 
 impl ConsoleLines {
+    /// The unfinished lines, with the devices' names.
+    pub(crate) fn open_lines(&self) -> Vec<(String, Vec<u8>)> {
+        let line = |(name, line): &(&str, Vec<u8>)| ((*name).to_owned(), line.clone());
+        self.open.iter().map(line).collect()
+    }
+
+    /// From such lines; `None` if there can be no such ones. `known` finds a device by its name.
+    pub(crate) fn of_lines(
+        lines: &[(String, Vec<u8>)],
+        known: impl Fn(&str) -> Option<&'static str>,
+    ) -> Option<Self> {
+        let mut open: Vec<(&'static str, Vec<u8>)> = Vec::new();
+        for (name, line) in lines {
+            let name = known(name)?;
+            let bad = line.contains(&b'\n') || line.len() >= MAX_LINE;
+            if bad || open.iter().any(|(known, _)| *known == name) {
+                return None;
+            }
+            open.push((name, line.clone()));
+        }
+        Some(Self { open })
+    }
+
     /// Adds what `device` printed, and hands over each [`EventKind::Console`] that this completes.
     pub fn push(&mut self, device: &'static str, bytes: &[u8], mut emit: impl FnMut(EventKind)) {
         let line = match self.open.iter().position(|(name, _)| *name == device) {

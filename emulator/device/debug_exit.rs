@@ -2,17 +2,17 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
-use super::snapshot::{DeviceState, ForeignState};
+use super::snapshot::{DeviceState, ForeignState, from_json};
 use super::traits::{Device, DeviceContext};
 
 /// Ends the run when the guest writes 1, 2 or 4 bytes; reads 0.
 ///
 /// The place is that of `-device isa-debug-exit,iobase=0xf4,iosize=4`. [`Signal::Exit`] carries
 /// the value as written; QEMU's process would end with `value << 1 | 1`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct DebugExit {}
 
 impl Device for DebugExit {
@@ -38,6 +38,12 @@ impl Device for DebugExit {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, "debug-exit")
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, "debug-exit")?;
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

@@ -2,17 +2,17 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
-use super::snapshot::{DeviceState, ForeignState};
+use super::snapshot::{DeviceState, ForeignState, from_json};
 use super::traits::{Device, DeviceContext};
 
 /// One byte that reads back as written; each write is a [`Signal::Post`].
 ///
 /// On the PC/AT this is the DMA page register that no channel uses, with a display beside it.
 /// Kernels also write it to wait for a microsecond; here that takes no time.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct PostPort {
     last: u8,
 }
@@ -49,6 +49,12 @@ impl Device for PostPort {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, "post")
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, "post")?;
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// What a device's state must be able to do. Implemented for every type that can.
 trait StateValue: Any + Debug + Send + Sync {
@@ -43,6 +44,17 @@ impl PartialEq for DeviceState {
 pub struct ForeignState {
     /// The device that refused it.
     pub device: &'static str,
+}
+
+/// The state of the device `device` from the [`to_json`](DeviceState::to_json) of one.
+///
+/// # Errors
+/// [`ForeignState`] if it is none.
+pub fn from_json<T: DeserializeOwned>(
+    state: &serde_json::Value,
+    device: &'static str,
+) -> Result<T, ForeignState> {
+    T::deserialize(state).map_err(|_| ForeignState { device })
 }
 
 impl DeviceState {

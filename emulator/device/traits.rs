@@ -127,6 +127,18 @@ pub trait Device: Any + Debug + Send + Sync {
     /// [`ForeignState`] if it is that of another kind of device; nothing changes then.
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState>;
 
+    /// Goes back to a saved state that was written as JSON. A device that cannot do so is in no state
+    /// that is saved to a file.
+    ///
+    /// # Errors
+    /// [`ForeignState`] if it is none, or a value in it can never be; nothing changes then.
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let _ = state;
+        Err(ForeignState {
+            device: self.name(),
+        })
+    }
+
     /// A second device in the same state.
     fn clone_box(&self) -> Box<dyn Device>;
 }

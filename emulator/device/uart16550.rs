@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
-use super::snapshot::{DeviceState, ForeignState};
+use super::snapshot::{DeviceState, ForeignState, from_json};
 use super::traits::{Device, DeviceContext};
 use super::uart16550_receiver::{Receiver, lsr};
 
@@ -19,7 +19,7 @@ use super::uart16550_receiver::{Receiver, lsr};
 ///
 /// Limit: [`interrupt_line`](Self::interrupt_line) (ISA IRQ 4) is computed but goes nowhere, for
 /// there is neither PIC nor I/O APIC. Guests poll.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Uart16550 {
     ports: [RangeInclusive<u16>; 1],
     /// Interrupt enable register, 4 bits.
@@ -280,6 +280,20 @@ impl Device for Uart16550 {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, "serial")
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, "serial")?;
+        if new.ports != self.ports
+            || new.ier > ier::MASK
+            || new.mcr > mcr::MASK
+            || new.msr_delta > 0x0f
+            || !new.rx.can_be()
+        {
+            return Err(ForeignState { device: "serial" });
+        }
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Line status register (datasheet 8.5).
 #[rustfmt::skip]
@@ -28,7 +28,7 @@ const FCR_RESET_RECEIVER: u8 = 0x02;
 const TRIGGER: [usize; 4] = [1, 4, 8, 14];
 
 /// Received bytes, each with its error bits in the LSR's places.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Receiver {
     fifo_enabled: bool,
     /// FCR bits 7:6.
@@ -42,6 +42,12 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
+    /// Whether a receiver can come to this state.
+    pub(super) fn can_be(&self) -> bool {
+        let room = if self.fifo_enabled { FIFO } else { 1 };
+        self.received.len() <= room && self.trigger & 0x3f == 0
+    }
+
     pub(super) const fn fifo_enabled(&self) -> bool {
         self.fifo_enabled
     }

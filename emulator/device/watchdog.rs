@@ -4,10 +4,10 @@
 use std::ops::{Range, RangeInclusive};
 use std::slice;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::signal::{Concern, Signal};
-use super::snapshot::{DeviceState, ForeignState};
+use super::snapshot::{DeviceState, ForeignState, from_json};
 use super::traits::{Device, DeviceContext};
 use crate::arch::PhysAddr;
 use crate::trace::Source;
@@ -35,7 +35,7 @@ use crate::trace::Source;
 /// 2. Keep in the struct what the guest can change, and derive the same traits.
 /// 3. Store points of time ("when"), not countdowns ("how long still"): then reading needs no tick.
 /// 4. Put it on a machine's bus with [`DeviceBus::add`](super::DeviceBus::add).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Watchdog {
     ports: RangeInclusive<u16>,
     memory: Option<Range<u64>>,
@@ -143,6 +143,15 @@ impl Device for Watchdog {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, NAME)
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, NAME)?;
+        if (&new.ports, &new.memory) != (&self.ports, &self.memory) {
+            return Err(ForeignState { device: NAME });
+        }
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

@@ -35,6 +35,8 @@ pub(super) struct CodeFrames {
     frames: PageMap<Box<CodeFrame>>,
     /// A bit for each frame: it has not been writable since it was scanned, and is safe.
     safe: Vec<u64>,
+    /// The same, and it is not: each instruction in it asks, and a scan costs more than one.
+    refused: Vec<u64>,
 }
 
 const fn bit(frame: u64) -> (usize, u64) {
@@ -49,6 +51,7 @@ impl CodeFrames {
             present: vec![0; words],
             frames: PageMap::default(),
             safe: vec![0; words],
+            refused: vec![0; words],
         }
     }
 
@@ -108,25 +111,31 @@ impl CodeFrames {
     /// `frame` has changed, or may change unseen from now on.
     pub(super) fn changed(&mut self, frame: u64) {
         let (word, bit) = bit(frame);
-        if let Some(w) = self.safe.get_mut(word) {
-            *w &= !bit;
+        for known in [&mut self.safe, &mut self.refused] {
+            if let Some(w) = known.get_mut(word) {
+                *w &= !bit;
+            }
         }
     }
 
     /// Whether Unicorn may translate whatever it finds in `frame`.
     pub(super) fn is_safe(&mut self, frame: u64, ram: &Ram) -> bool {
         let (word, bit) = bit(frame);
-        let Some(w) = self.safe.get_mut(word) else {
+        let has = |known: &[u64]| known.get(word).is_none_or(|w| w & bit != 0);
+        if has(&self.refused) {
             return false;
-        };
-        if *w & bit != 0 {
+        }
+        if has(&self.safe) {
             return true;
         }
         let mut page = [0; PAGE];
         let safe = ram.read(frame, &mut page) && !crash::may_crash(&page);
-        if safe {
-            *w |= bit;
-        }
+        let known = if safe {
+            &mut self.safe
+        } else {
+            &mut self.refused
+        };
+        known[word] |= bit;
         safe
     }
 

@@ -1,12 +1,13 @@
 //! x87 and SSE registers, as programs see them.
 
-use unicorn_engine_sys::{RegisterX86, uc_reg_read};
+use serde::{Deserialize, Serialize};
+use unicorn_engine_sys::{RegisterX86, uc_reg_read, uc_reg_write};
 
 use super::{Engine, EngineSnapshot, layout};
 
 /// The registers that FXSAVE stores, without the addresses of the last x87 instruction.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct FpuState {
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct FpuState {
     /// ST0 to ST7: 80 bits each.
     pub st: [[u8; 10]; 8],
     /// FCW, FSW, FTW.
@@ -29,7 +30,7 @@ impl EngineSnapshot {
 impl Engine {
     /// The FPU and SSE registers now.
     #[expect(unsafe_code, reason = "reads registers")]
-    fn fpu(&self) -> FpuState {
+    pub(crate) fn fpu(&self) -> FpuState {
         let mut state = FpuState {
             st: [[0; 10]; 8],
             control: [0; 3],
@@ -57,6 +58,30 @@ impl Engine {
             std::ptr::from_mut(&mut state.mxcsr).cast(),
         );
         state
+    }
+
+    /// Writes the FPU and SSE registers. `false`: they do not take these values.
+    #[expect(unsafe_code, reason = "writes registers")]
+    pub(crate) fn set_fpu(&mut self, state: &FpuState) -> bool {
+        let write = |register: RegisterX86, n: usize, from: *const u8| {
+            // SAFETY: `from` has as many bytes as the register, as in `fpu`.
+            unsafe { uc_reg_write(self.uc, register as i32 + n as i32, from.cast()) };
+        };
+        // FSW says which register ST0 is, and a write to it makes it valid.
+        let [control, status, tag] = [0, 1, 2].map(|n| std::ptr::from_ref(&state.control[n]));
+        write(RegisterX86::FPCW, 0, control.cast());
+        write(RegisterX86::FPSW, 0, status.cast());
+        for (n, st) in state.st.iter().enumerate() {
+            write(RegisterX86::ST0, n, st.as_ptr());
+        }
+        write(RegisterX86::FPTAG, 0, tag.cast());
+        for (n, xmm) in state.xmm.iter().enumerate() {
+            write(RegisterX86::XMM0, n, xmm.as_ptr());
+        }
+        let mxcsr = std::ptr::from_ref(&state.mxcsr);
+        write(RegisterX86::MXCSR, 0, mxcsr.cast());
+        self.blob.save(self.uc);
+        self.fpu() == *state
     }
 
     /// Whether the FPU and SSE registers of two snapshots are the same for a program. The engine's

@@ -58,6 +58,7 @@ use unicorn_engine_sys::{
 
 pub use classify::{Class, Guard, is_rep_string};
 pub use error::EngineError;
+pub(crate) use fpu::FpuState;
 pub use ram::{Page, Ram};
 pub use run::{Cause, Exit, RunOptions};
 pub use source::{Grant, Source};

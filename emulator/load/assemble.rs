@@ -57,6 +57,24 @@ pub(super) fn program(program: &Builtin, options: &LoadOptions) -> Result<Image,
     job.run()
 }
 
+/// Assembles and links a source of ours: the ELF file, and it as an image.
+pub(super) fn executable(
+    name: &str,
+    source: &str,
+    options: &LoadOptions,
+) -> Result<(Vec<u8>, Image), LoadError> {
+    let job = Job {
+        file: work_name(name),
+        shown: name.to_owned(),
+        source: source.as_bytes(),
+        folder: None,
+        include: &[],
+        define: &[],
+        limits: options.assembler,
+    };
+    job.make()
+}
+
 /// Assembles the source `bytes` of the file `name` in `folder`.
 pub(super) fn source(
     name: String,
@@ -130,6 +148,11 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn run(&self) -> Result<Image, LoadError> {
+        Ok(self.make()?.1)
+    }
+
+    /// The linked file, and the image that it is.
+    fn make(&self) -> Result<(Vec<u8>, Image), LoadError> {
         self.refuse_preprocessor()?;
         if let Some(name) = define::defined_twice(self.define) {
             return Err(self.option(format!("{name} is defined twice"), "define it once"));
@@ -153,7 +176,7 @@ impl Job<'_> {
         if let Some(debug) = &mut image.debug {
             debug.rename_files(|f| self.own_name(f));
         }
-        Ok(image)
+        Ok((bytes, image))
     }
 
     /// `#include` is a comment to `as`: what follows would silently be something else.

@@ -107,6 +107,9 @@ pub fn boot(image: &Image, ram_size: u64, model: &CpuModel) -> Result<Boot, Load
             });
         }
     }
+    if let Some(linux) = &image.linux {
+        return super::linux::start(image, linux, ram_size);
+    }
     check_shared_pages(image)?;
 
     let mut tables = Tables::new();

@@ -1,12 +1,15 @@
 //! What a file is, by its content; its extension only tells text apart from text.
 
 use super::error::printable;
+use super::linux::is_bzimage;
 
 /// What a file is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
     /// It begins with `\x7fELF`.
     Elf,
+    /// It has a Linux setup header.
+    Linux,
     /// Text, named `.S`, `.s` or `.asm`.
     Source,
     /// Named `.bin`: a flat binary by its author's word.
@@ -36,7 +39,6 @@ const MAGICS: &[(usize, &[u8], &str, &str)] = &[
     (0, b"PK\x03\x04", "a zip file", "unpack it first"),
     (0, b"\x00asm", "a WebAssembly module", "build an ELF64 for x86_64-unknown-none"),
     (0, b"QFI\xfb", "a qcow2 disk image", "give the kernel's ELF file itself"),
-    (0x202, b"HdrS", "a Linux bzImage", "give the uncompressed ELF (vmlinux)"),
     (0x8001, b"CD001", "a CD image (ISO 9660)", "give the kernel's ELF file itself"),
     (510, b"\x55\xaa", "a boot sector, which starts in 16-bit mode", "give an ELF64 or flat image that starts in long mode"),
 ];
@@ -52,6 +54,9 @@ pub fn is_source_name(name: &str) -> bool {
 pub fn content(name: &str, bytes: &[u8]) -> Content {
     if bytes.starts_with(b"\x7fELF") {
         return Content::Elf;
+    }
+    if is_bzimage(bytes) {
+        return Content::Linux;
     }
     let text = looks_like_text(bytes);
     if is_source_name(name) && text {
@@ -72,7 +77,7 @@ fn describe(bytes: &[u8], text: bool) -> (String, String) {
         );
     }
     // PE has its offset of "PE\0\0" at 0x3c; a bare MZ may be two letters of anything.
-    if bytes.starts_with(b"MZ") && !has(bytes, 0x202, b"HdrS") {
+    if bytes.starts_with(b"MZ") {
         return (
             "a DOS, Windows or UEFI program (MZ)".to_owned(),
             "build an ELF64 for x86_64-unknown-none".to_owned(),
@@ -180,7 +185,7 @@ mod tests {
         b[..2].copy_from_slice(b"MZ");
         b[510..512].copy_from_slice(b"\x55\xaa");
         b[0x202..0x206].copy_from_slice(b"HdrS");
-        assert_eq!(looks("bzImage", &b), "a Linux bzImage");
+        assert_eq!(content("bzImage", &b), Content::Linux);
         b[0x202] = 0;
         b[0] = 0xeb;
         assert!(looks("boot", &b).starts_with("a boot sector"));

@@ -60,8 +60,7 @@ fn parse(name: String, bytes: &[u8]) -> Result<Image, ElfFault> {
     let programs = program_headers(bytes, &header)?;
     refuse_dynamic(bytes, &programs)?;
     let sections = Sections::read(bytes, &header)?;
-    let mut segments = load_segments(bytes, &programs)?;
-    check_virtual(&mut segments)?;
+    let mut segments = segments(bytes, &programs)?;
     if header.e_type == header::ET_DYN {
         let dynamic = programs.iter().find(|p| p.p_type == PT_DYNAMIC);
         if let Some(d) = dynamic {
@@ -86,7 +85,21 @@ fn parse(name: String, bytes: &[u8]) -> Result<Image, ElfFault> {
         debug,
         define: Vec::new(),
         notes,
+        linux: None,
     })
+}
+
+/// Entry point and segments of an executable whose entry point may be a physical address.
+pub(super) fn entry_and_segments(bytes: &[u8]) -> Result<(u64, Vec<LoadSegment>), ElfFault> {
+    let header = file_header(bytes)?;
+    let programs = program_headers(bytes, &header)?;
+    Ok((header.e_entry, segments(bytes, &programs)?))
+}
+
+fn segments(bytes: &[u8], programs: &[ProgramHeader]) -> Result<Vec<LoadSegment>, ElfFault> {
+    let mut segments = load_segments(bytes, programs)?;
+    check_virtual(&mut segments)?;
+    Ok(segments)
 }
 
 /// The bytes at `offset..offset + size`, or `Truncated` with `place`.

@@ -1,6 +1,7 @@
 //! What can be wrong with an image: each error is one line with the file, the place and the mend.
 
 use super::elf_fault::ElfFault;
+use super::linux::LinuxFault;
 use super::symbols::SymbolError;
 pub use crate::printable::is_harmful;
 
@@ -59,6 +60,14 @@ pub enum LoadError {
         file: String,
         /// The place, the problem and the mend.
         fault: ElfFault,
+    },
+    /// The Linux kernel image is malformed, or of a kind that does not run here.
+    #[error("{file}: {fault}")]
+    Linux {
+        /// The file.
+        file: String,
+        /// The place, the problem and the mend.
+        fault: Box<LinuxFault>,
     },
     /// An option contradicts the content.
     #[error("{file}: {problem}; {mend}")]

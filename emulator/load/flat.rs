@@ -51,6 +51,7 @@ pub fn load(name: String, bytes: &[u8], base: Option<u64>) -> Result<Image, Load
         debug: None,
         define: Vec::new(),
         notes: Vec::new(),
+        linux: None,
     })
 }
 

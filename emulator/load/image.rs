@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::define::Define;
 use super::detect::{self, Content};
 use super::error::{LoadError, printable};
-use super::limits::{DEFAULT_RAM, MAX_FILE};
+use super::limits::{DEFAULT_RAM, LINUX_RAM, MAX_FILE};
 use super::lines::LineInfo;
+use super::linux::{self, Linux, LinuxOptions};
 use super::placement::Placement;
 use super::symbols::SymbolTable;
 use super::{assemble, builtin, elf, flat};
@@ -84,6 +85,8 @@ pub enum Format {
     Flat,
     /// A source that was assembled and linked into an ELF64.
     Assembly,
+    /// A Linux bzImage.
+    Linux,
 }
 
 /// How to load an image.
@@ -101,6 +104,8 @@ pub struct LoadOptions {
     pub define: Vec<Define>,
     /// Limits of the assembler and the linker.
     pub assembler: assemble::Limits,
+    /// Linux kernels: command line and initrd; another kind of image is refused with them.
+    pub linux: LinuxOptions,
 }
 
 /// An image: segments that overlap neither in virtual nor in physical memory, an entry point
@@ -125,6 +130,8 @@ pub struct Image {
     pub define: Vec<Define>,
     /// Remarks for the user that are no errors, one line each.
     pub notes: Vec<String>,
+    /// What a Linux kernel is told; `None` for all others.
+    pub linux: Option<Box<Linux>>,
 }
 
 impl Image {
@@ -138,10 +145,11 @@ impl Image {
             let program = builtin::find(name)?;
             let shown = format!("@{}", program.name);
             refuse_flat_options(&shown, "a built-in program", options)?;
+            refuse_linux_options(&shown, "a built-in program", options)?;
             return assemble::program(program, options);
         }
         let name = printable(&path.to_string_lossy());
-        let bytes = read(path, &name)?;
+        let bytes = read(path)?;
         Self::detect(name, &bytes, path.parent(), options)
     }
 
@@ -162,24 +170,34 @@ impl Image {
     ) -> Result<Self, LoadError> {
         if options.flat {
             refuse_definitions(&name, "a flat binary", options)?;
+            refuse_linux_options(&name, "a flat binary", options)?;
             return flat::load(name, bytes, options.base);
         }
         match detect::content(&name, bytes) {
             Content::Elf => {
+                refuse_linux_options(&name, "an ELF file and no bzImage", options)?;
                 refuse_flat_options(&name, "an ELF file", options)?;
                 refuse_definitions(&name, "an ELF file", options)?;
                 elf::load(name, bytes)
             }
+            Content::Linux => {
+                refuse_flat_options(&name, "a Linux kernel", options)?;
+                refuse_definitions(&name, "a Linux kernel", options)?;
+                linux::load(name, bytes, &options.linux)
+            }
             Content::Source => {
                 refuse_flat_options(&name, "an assembly source", options)?;
+                refuse_linux_options(&name, "an assembly source", options)?;
                 assemble::source(name, bytes, folder, options)
             }
             Content::Bin => {
                 refuse_definitions(&name, "a flat binary", options)?;
+                refuse_linux_options(&name, "a flat binary", options)?;
                 flat::load(name, bytes, options.base)
             }
             Content::Other { .. } if options.base.is_some() => {
                 refuse_definitions(&name, "a flat binary", options)?;
+                refuse_linux_options(&name, "a flat binary", options)?;
                 flat::load(name, bytes, options.base)
             }
             Content::Other { looks_like, mend } => Err(LoadError::Unrecognised {
@@ -211,6 +229,15 @@ impl Image {
                 _ => "link it at lower physical addresses (AT in the linker script)".to_owned(),
             },
         })
+    }
+
+    /// The RAM that such an image is given where nothing is asked for.
+    #[must_use]
+    pub const fn default_ram(&self) -> u64 {
+        match self.format {
+            Format::Linux => LINUX_RAM,
+            Format::Elf64 | Format::Flat | Format::Assembly => DEFAULT_RAM,
+        }
     }
 
     /// The segment that holds `at`.
@@ -260,6 +287,21 @@ fn refuse_flat_options(name: &str, what: &str, options: &LoadOptions) -> Result<
     })
 }
 
+fn refuse_linux_options(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
+    let given = if options.linux.append.is_some() {
+        "a kernel command line"
+    } else if options.linux.initrd.is_some() {
+        "an initrd"
+    } else {
+        return Ok(());
+    };
+    Err(LoadError::Option {
+        file: name.to_owned(),
+        problem: format!("{given} was given, but this is {what}"),
+        mend: "leave it out, or give a Linux bzImage (/boot/vmlinuz-...)",
+    })
+}
+
 fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
     let Some(define) = options.define.first() else {
         return Ok(());
@@ -271,7 +313,12 @@ fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(
     })
 }
 
-pub(crate) fn read(path: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
+/// Reads a regular file that is not too large.
+///
+/// # Errors
+/// [`LoadError::NotFound`], [`LoadError::Unreadable`], [`LoadError::TooLarge`].
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let name = &*printable(&path.to_string_lossy());
     let unreadable = |cause: String| LoadError::Unreadable {
         file: name.to_owned(),
         cause,

@@ -2,6 +2,8 @@
 
 /// RAM when nothing is asked for: 64 MiB.
 pub const DEFAULT_RAM: u64 = 64 << 20;
+/// RAM of a Linux kernel when nothing is asked for: 256 MiB.
+pub const LINUX_RAM: u64 = 256 << 20;
 /// The least RAM: 1 MiB.
 pub const MIN_RAM: u64 = 1 << 20;
 /// The most RAM: 64 GiB.

@@ -10,7 +10,7 @@ use crate::arch::{Access, AccessKind, Exception, PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::engine::{Cause, Page, RunOptions};
 use crate::system::Bus;
 use crate::system::debug::data_breakpoints;
-use crate::system::insn::{DataAccess, data_accesses};
+use crate::system::insn::{DataAccess, data_accesses, is_barrier};
 use crate::trace::EventClass;
 
 impl Machine {
@@ -87,7 +87,8 @@ impl Machine {
             return stop;
         }
         let watched = self.is_watched(accesses);
-        if watched {
+        let barrier = || self.peek_instruction().is_some_and(|i| is_barrier(&i));
+        if watched && !barrier() {
             self.show_accesses(accesses);
         }
         match device {

@@ -37,6 +37,19 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// Time that did not count; `None` while time stands still, or is about to.
+    pub(super) fn skipped(&self) -> Option<u64> {
+        (self.stopped.is_none() && self.waiting.is_none()).then_some(self.skipped)
+    }
+
+    /// Time goes on, and so much of it did not count.
+    pub(super) fn with_skipped(skipped: u64) -> Self {
+        Self {
+            skipped,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn now(&self, raw: u64) -> u64 {
         match self.stopped {
             Some((at, _)) => at,

@@ -6,7 +6,7 @@ use super::snapshot::Registers;
 use super::{Machine, Mark};
 use crate::arch::bits::rflags;
 use crate::arch::state::gpr;
-use crate::arch::{Access, AccessKind, CpuState, PAGE_SIZE, PhysAddr};
+use crate::arch::{Access, AccessKind, CpuState, PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::engine::Page;
 use crate::system::page_hash::PageMap;
 use crate::trace::WalkOutcome;
@@ -29,6 +29,9 @@ pub struct Differences {
     /// Entries of paging structures on which a cached translation depends that only one of the
     /// moments has. It agrees with memory: it is the same as long as they do not change.
     pub translations: Vec<PhysAddr>,
+    /// Pages of which only one of the moments has a cached translation that does not agree with memory,
+    /// or belongs to another PCID: which paging structures those are is not known.
+    pub other_translations: Vec<VirtAddr>,
 }
 
 /// How bytes differ.
@@ -272,7 +275,7 @@ impl Machine {
                     if phys == cached.phys(at) && page_size == cached.page_size
             );
             if !agrees || (pcid != context.pcid() && !cached.global) {
-                d.registers.push(format!("cached translation of {at}"));
+                d.other_translations.push(at);
                 continue;
             }
             for step in walk.steps {

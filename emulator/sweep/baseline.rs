@@ -100,6 +100,8 @@ pub(super) fn go_to_window(machine: &mut Machine, plan: &Plan) -> Result<(), Swe
     let until = match plan.from {
         None | Some(Bound::Icount(0)) => return Ok(()),
         Some(Bound::Icount(n)) => Until::Icount(n),
+        // As with a saved state of that place.
+        Some(Bound::Address(at)) if machine.cpu().regs.rip == at.0 => return Ok(()),
         Some(Bound::Address(at)) => Until::Address(at),
     };
     match machine.advance(until) {

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::load::LoadError;
-use crate::machine::MachineError;
+use crate::machine::{MachineError, SavedError};
 
 /// A sweep that is not possible as it was asked for.
 #[derive(Debug, Error)]
@@ -43,6 +43,9 @@ pub enum SweepError {
     /// No machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// The state to begin from is none of this machine.
+    #[error("the saved state: {0}")]
+    Saved(#[from] SavedError),
     /// The image does not fit.
     #[error(transparent)]
     Load(#[from] LoadError),

@@ -220,6 +220,7 @@ mod tests {
             order: &[(at, 0)],
             schedule: &[format!("--nmi icount={at}")],
             rips: &vec![rip; weight],
+            times: 1,
         };
         tally.add(&case, &Outcome::new(Verdict::Finding, what));
         tally

@@ -39,6 +39,9 @@ impl Judge<'_> {
             if d.time && live.uses_clock(time) {
                 seen.used.push("virtual time".to_owned());
             }
+            for at in &d.other_translations {
+                push_new(&mut seen.used, format!("cached translation of {at}"));
+            }
             if d.checks {
                 seen.used.push("what the checks wait for".to_owned());
             }

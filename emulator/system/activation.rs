@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::page_hash::PageMap;
 use crate::arch::{EventType, Vector, VirtAddr};
 use crate::trace::{DeliveryId, FrameValues};
@@ -17,7 +19,7 @@ pub const CAPACITY: usize = 4096;
 const FRAMES: usize = 2 * CAPACITY;
 
 /// A delivery and its frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Activation {
     /// Its name.
     pub id: DeliveryId,
@@ -85,6 +87,16 @@ pub struct Returned {
 /// The unresumed deliveries whose frames a new one wrote over; at most five fit.
 pub type Overwritten = [Option<DeliveryId>; 5];
 
+/// [`Activations`] as they are written down.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SavedActivations {
+    by_vector: Vec<u64>,
+    open: Vec<Activation>,
+    frames: Vec<Activation>,
+    forgotten: u64,
+}
+
 /// Numbers deliveries and follows them until they are resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activations {
@@ -148,6 +160,48 @@ impl Activations {
     #[must_use]
     pub const fn blocker(&self) -> Option<&Activation> {
         self.blocker.as_ref()
+    }
+
+    /// All but the blocker, in an order that follows from it.
+    pub(crate) fn saved(&self) -> SavedActivations {
+        let mut frames: Vec<Activation> = self.frames.values().copied().collect();
+        frames.sort_unstable_by_key(Activation::top);
+        SavedActivations {
+            by_vector: self.by_vector.clone(),
+            open: self.open.iter().copied().collect(),
+            frames,
+            forgotten: self.forgotten,
+        }
+    }
+
+    /// From what was [`saved`](Self::saved) while there was no blocker, if it can be; no number is
+    /// above `max`.
+    pub(crate) fn of_saved(saved: &SavedActivations, max: u64) -> Option<Self> {
+        let counts = &saved.by_vector;
+        let serial = counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+        let serial = serial.filter(|&n| n <= max && counts.len() == 256)?;
+        let can_be = |a: &Activation| {
+            let nth = counts.get(usize::from(a.id.vector.0)).copied();
+            a.id.serial <= serial
+                && nth.is_some_and(|n| a.id.nth <= n)
+                && matches!(a.len, 40 | 48)
+                && a.top().is_multiple_of(16)
+        };
+        let all = saved.open.iter().chain(&saved.frames);
+        let rising = saved.open.is_sorted_by(|a, b| a.id.serial < b.id.serial);
+        let apart = saved.frames.is_sorted_by(|a, b| a.top() < b.top());
+        let fit = saved.open.len() <= CAPACITY && saved.frames.len() <= FRAMES;
+        if !(all.into_iter().all(can_be) && rising && apart && fit && saved.forgotten <= max) {
+            return None;
+        }
+        Some(Self {
+            serial,
+            by_vector: counts.clone(),
+            open: saved.open.iter().copied().collect(),
+            frames: saved.frames.iter().map(|a| (a.top(), *a)).collect(),
+            blocker: None,
+            forgotten: saved.forgotten,
+        })
     }
 
     pub(super) fn clear_blocker(&mut self) {

@@ -19,6 +19,7 @@ pub mod software_interrupt;
 pub mod syscall;
 pub mod tlb;
 
+pub(crate) use activation::SavedActivations;
 pub use activation::{Activation, Activations};
 pub use boundary::{Decision, Hold, Taken, Waiting, decide};
 pub use bus::Bus;
@@ -28,7 +29,7 @@ pub use iret::iret;
 pub use pending_event::PendingEvent;
 pub use software_interrupt::{SoftwareInterrupt, software_interrupt};
 pub use syscall::{syscall, sysret};
-pub use tlb::{Grant, TlbView, TranslationCache};
+pub use tlb::{CachedTranslation, Grant, TlbView, TranslationCache};
 
 #[cfg(test)]
 mod delivery_tests;

@@ -1,6 +1,8 @@
 //! The model of cached translations: a translation is used until something invalidates it,
 //! and never made up (SDM vol. 3, 4.10).
 
+use serde::{Deserialize, Serialize};
+
 use super::page_hash::PageMap;
 use crate::arch::paging::{PagingContext, Rights, Translation};
 use crate::arch::{Access, AccessKind, PAGE_SIZE, PhysAddr, VirtAddr};
@@ -9,7 +11,7 @@ use crate::arch::{Access, AccessKind, PAGE_SIZE, PhysAddr, VirtAddr};
 pub const CAPACITY: usize = 16384;
 
 /// One cached translation, of a page of any size.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CachedTranslation {
     /// Physical base of the page.
     pub frame: PhysAddr,
@@ -192,6 +194,23 @@ impl TranslationCache {
         }
         all.sort_unstable_by_key(|(pcid, at, t)| (*pcid, t.global, at.0, t.page_size));
         all
+    }
+
+    /// The cache with these [`entries`](Self::entries), if there can be such ones.
+    pub(crate) fn of_entries(entries: &[(u16, VirtAddr, CachedTranslation)]) -> Option<Self> {
+        let mut cache = Self::default();
+        for &(pcid, at, t) in entries {
+            let known = SHIFTS.iter().any(|&shift| t.page_size == 1 << shift);
+            if !known || pcid >> 12 != 0 || t.frame.0 & (t.page_size - 1) != 0 || t.key > 15 {
+                return None;
+            }
+            if t.global {
+                cache.global.insert(pcid, at, t);
+            } else {
+                cache.local.insert(pcid, at, t);
+            }
+        }
+        (cache.len() == entries.len() && cache.len() <= CAPACITY).then_some(cache)
     }
 
     /// Notes that an instruction is fetched through the translation of `at`.

@@ -182,7 +182,7 @@ impl Code {
 fn read(path: &Path) -> Result<Source, LoadError> {
     let name = crate::load::error::printable(&path.to_string_lossy());
     Ok(Source {
-        bytes: crate::load::image::read(path, &name)?,
+        bytes: crate::load::image::read(path)?,
         name,
         folder: path.parent().map(Path::to_path_buf),
     })

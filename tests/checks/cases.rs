@@ -436,6 +436,15 @@ nmi_entry:
             false,
         ),
         ("xadd [rsp - 8], rax", true),
+        // A memory barrier (SDM vol. 3, 9.2.5) leaves what is there, and does not care.
+        ("lock add dword ptr [rsp - 4], 0", false),
+        ("lock or qword ptr [rsp - 8], 0", false),
+        ("lock and byte ptr [rsp - 8], -1", false),
+        ("lock add dword ptr [rsp - 4], 1", true),
+        (
+            "lock add dword ptr [rsp - 4], 0\n    mov  rax, [rsp - 8]",
+            true,
+        ),
         // Allocated after the NMI; that it is read uninitialised is nothing to the NMI.
         ("sub  rsp, 8\n    pop  rax", false),
         ("mov  rax, [rsp]", false),

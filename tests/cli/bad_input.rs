@@ -79,6 +79,8 @@ fn options() {
     run(&["--ram", "5000"]).is_error(96, &["5000 bytes", "4096"]);
     run(&["--ram", "999999G"]).is_error(96, &["RAM"]);
     run(&["--base", "0x1000"]).is_error(96, &["@nested-nmi", "base"]);
+    run(&["--append", "quiet"]).is_error(96, &["@nested-nmi", "command line", "bzImage"]);
+    run(&["--initrd", "x"]).is_error(96, &["@nested-nmi", "initrd", "bzImage"]);
     run(&["-q", "-o", "x"]).is_error(2, &["--no-trace", "--output"]);
     run(&["--frobnicate"]).is_error(2, &["--frobnicate"]);
     iretrace(["run"]).is_error(2, &["<IMAGE>"]);

@@ -13,13 +13,13 @@ const SHDR: usize = 64;
 const BASE: u64 = 0xffff_ffff_8000_0000;
 const RAM: u64 = 16 << 20;
 
-fn put(b: &mut [u8], at: usize, width: usize, value: u64) {
+pub(super) fn put(b: &mut [u8], at: usize, width: usize, value: u64) {
     if let Some(to) = b.get_mut(at..at + width) {
         to.copy_from_slice(&value.to_le_bytes()[..width]);
     }
 }
 
-fn get(b: &[u8], at: usize, width: usize) -> u64 {
+pub(super) fn get(b: &[u8], at: usize, width: usize) -> u64 {
     let from = at.checked_add(width).and_then(|end| b.get(at..end));
     from.map_or(0, |f| {
         f.iter().rev().fold(0, |v, &byte| v << 8 | u64::from(byte))

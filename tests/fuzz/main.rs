@@ -24,6 +24,7 @@
 mod driver;
 mod elf;
 mod image;
+mod linux;
 mod noise;
 mod random;
 mod trace;
@@ -38,6 +39,11 @@ use driver::fuzz;
 #[test]
 fn elf() {
     fuzz::<elf::Elf>();
+}
+
+#[test]
+fn linux_kernels() {
+    fuzz::<linux::Linux>();
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Who may do what through a translation (SDM vol. 3, 4.6), and the error code
 //! of what he may not (4.7).
 
+use serde::{Deserialize, Serialize};
+
 use super::PagingContext;
 use crate::arch::bits::{pf, pte};
 use crate::arch::{Access, AccessKind};
 
 /// The rights that all levels of a translation grant together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Rights {
     /// U/S is 1 at every level: a user-mode address.
     pub user: bool,

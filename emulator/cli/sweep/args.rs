@@ -19,7 +19,7 @@ use super::super::image_args::{ImageArgs, describe};
 use super::super::machine_args::{self, MachineArgs};
 use super::super::schedule_args::{self, ScheduleArgs};
 use super::super::until::UntilArg;
-use super::super::{interrupt, number, talk};
+use super::super::{interrupt, number, state, talk};
 use super::gather::Gather;
 use super::progress::Progress;
 use super::report_args::{ReportArgs, exit_code};
@@ -209,20 +209,29 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     }
     let schedule = args.schedule.parse()?;
     let image = Arc::new(args.image.open()?);
+    args.machine.fit(&mut config, &image);
     let resolved = schedule_args::resolve(&schedule, &image)?;
     let plan = args.plan(&image)?;
     image
         .notes
         .iter()
         .for_each(|n| talk::note(&format!("{}: {n}", image.name)));
+    let state = args.machine.load.as_deref().map(state::read).transpose()?;
+    let info = describe(&image);
     let make = || -> Result<Machine, SweepError> {
-        let mut machine = Machine::new(config.clone())?;
-        machine.load(&image)?;
+        let mut machine = match &state {
+            Some(state) => Machine::from_saved(config.clone(), &info, state)?,
+            None => {
+                let mut machine = Machine::new(config.clone())?;
+                machine.load(&image)?;
+                machine
+            }
+        };
         machine.set_schedule(resolved.clone());
         Ok(machine)
     };
     let sweep = Sweep::new(&make, &image, &plan)?;
-    let command = args.again(&config, &schedule);
+    let command = args.again(&image, &config, &schedule);
     let outline = Report::outline(&image, sweep.baseline(), command, sweep.part_size());
     let shard = args.sweep.shard.unwrap_or(Shard::WHOLE);
     let wanted = (0..sweep.parts()).filter(|&n| shard.has(n)).collect();
@@ -230,7 +239,10 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let mut checkpoint = match &args.sweep.checkpoint {
         None => None,
         Some(path) => {
-            let inputs = inputs(&describe(&image), &config, &schedule, &plan, &outline);
+            let mut inputs = inputs(&info, &config, &schedule, &plan, &outline);
+            if let Some(state) = &state {
+                inputs.insert("state".to_owned(), state.hash().into());
+            }
             let header = CheckpointHeader::new([shard.k, shard.n], inputs, outline.clone());
             let mut on_part = |part, tally| gather.add(part, tally);
             Some(Checkpoint::open(path, &header, &mut on_part)?)
@@ -263,24 +275,18 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
 
 impl SweepArgs {
     /// The command of the undisturbed run.
-    fn again(&self, config: &MachineConfig, schedule: &[Injection]) -> Vec<String> {
+    fn again(&self, image: &Image, config: &MachineConfig, schedule: &[Injection]) -> Vec<String> {
         let mut words = vec!["iretrace".to_owned(), "run".to_owned()];
         words.push(self.image.image.to_string_lossy().into_owned());
-        for (name, value) in machine_args::words(config, false) {
-            words.extend([name.to_owned(), value]);
-        }
         if self.image.flat {
             words.push("--flat".to_owned());
         }
-        if let Some(base) = self.image.base {
-            words.extend(["--base".to_owned(), format!("{base:#x}")]);
+        let machine = machine_args::words(config, image.default_ram(), false);
+        for (name, value) in machine.into_iter().chain(self.image.words()) {
+            words.extend([name.to_owned(), value]);
         }
-        for folder in &self.image.include {
-            let folder = folder.to_string_lossy().into_owned();
-            words.extend(["--include".to_owned(), folder]);
-        }
-        for define in &self.image.define {
-            words.extend(["--define".to_owned(), define.to_string()]);
+        if let Some(path) = &self.machine.load {
+            words.extend(["--load".to_owned(), path.to_string_lossy().into_owned()]);
         }
         words.extend(self.checks.words());
         for injection in schedule {

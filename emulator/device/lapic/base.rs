@@ -69,12 +69,17 @@ impl Lapic {
         self.window = (self.mode() == Mode::XApic).then(|| start..start.saturating_add(PAGE_SIZE));
     }
 
+    /// Whether no reserved bit is set, and the mode is one.
+    pub(super) fn is_base(&self, value: u64) -> bool {
+        let address = ((1 << self.config.maxphyaddr.min(52)) - 1) & !LOW;
+        let extd = if self.config.x2apic { EXTD } else { 0 };
+        value & !(address | BSP | EN | extd) == 0 && Mode::of(value).is_some()
+    }
+
     /// WRMSR to IA32_APIC_BASE. `false`: #GP(0), for a reserved bit, the invalid state, or a
     /// transition that is not allowed.
     pub(super) fn write_base(&mut self, value: u64) -> bool {
-        let address = ((1 << self.config.maxphyaddr.min(52)) - 1) & !LOW;
-        let extd = if self.config.x2apic { EXTD } else { 0 };
-        if value & !(address | BSP | EN | extd) != 0 {
+        if !self.is_base(value) {
             return false;
         }
         let old = self.mode();

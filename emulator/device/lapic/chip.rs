@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::clock::TscClock;
 use super::errors::ErrorStatus;
@@ -12,7 +12,7 @@ use super::vectors::VectorSet;
 use crate::arch::{CpuModel, Vendor};
 
 /// What is fixed about a local APIC.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LapicConfig {
     /// The x2APIC ID; its low 8 bits are the xAPIC ID.
     pub id: u32,
@@ -51,7 +51,7 @@ impl LapicConfig {
 ///
 /// Not modelled: LINT0, LINT1, thermal and performance interrupts (their LVT entries can be
 /// programmed, but nothing drives them), INIT and SMI to itself, other processors.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Lapic {
     pub(super) config: LapicConfig,
     pub(super) clock: TscClock,
@@ -100,6 +100,18 @@ impl Lapic {
         };
         lapic.set_base(super::base::RESET);
         lapic
+    }
+
+    /// Whether `like`, one of the same kind, can come to this state.
+    pub(super) fn can_be(&self, like: &Self) -> bool {
+        let sets = [&self.irr, &self.isr, &self.tmr];
+        let mut based = self.clone();
+        based.set_base(self.base);
+        (&self.config, self.clock) == (&like.config, like.clock)
+            && self.is_base(self.base)
+            && self.window == based.window
+            && sets.iter().all(|set| set.is_legal())
+            && self.timer.can_be()
     }
 
     /// Every register as after power-up, but not IA32_APIC_BASE (SDM vol. 3, "Local APIC State

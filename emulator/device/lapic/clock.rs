@@ -1,9 +1,9 @@
 //! The time-stamp counter as a function of virtual time, for TSC-deadline mode.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// TSC = `now` * `rate` + `offset`, modulo 2^64: what RDTSC gives at virtual time `now`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TscClock {
     /// Ticks of the TSC in one retired instruction; 0 counts as 1.
     pub rate: u32,

@@ -1,6 +1,6 @@
 //! The error status register (SDM vol. 3, "Error Handling").
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::chip::Lapic;
 use super::lvt::LvtEntry;
@@ -17,7 +17,7 @@ pub(super) mod esr {
 }
 
 /// Errors are collected unseen; a write to ESR shows them and begins a new collection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct ErrorStatus {
     /// What a read of ESR gives.
     shown: u32,

@@ -6,6 +6,7 @@ use super::chip::Lapic;
 use super::errors::esr;
 use super::registers::{self, Register, Rights};
 use crate::arch::PhysAddr;
+use crate::device::from_json;
 use crate::device::{Concern, Device, DeviceContext, DeviceState, ForeignState};
 
 const NAME: &str = "lapic";
@@ -130,6 +131,15 @@ impl Device for Lapic {
 
     fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
         state.restore_to(self, NAME)
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, NAME)?;
+        if !new.can_be(self) {
+            return Err(ForeignState { device: NAME });
+        }
+        *self = new;
+        Ok(())
     }
 
     fn clone_box(&self) -> Box<dyn Device> {

@@ -1,12 +1,12 @@
 //! The timer's counter (SDM vol. 3, "APIC Timer"), without its LVT entry.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Divide configuration register: bits 3, 1 and 0.
 pub(super) const DIVIDE_BITS: u32 = 0b1011;
 
 /// A counter is stored as the moment from which it runs, so that reading it needs no tick.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Timer {
     pub(super) initial: u32,
     divide: u32,
@@ -18,13 +18,19 @@ pub(super) struct Timer {
 }
 
 /// `count` ticks, at least 1, were left at the virtual time `from`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Countdown {
     from: u64,
     count: u32,
 }
 
 impl Timer {
+    /// Whether it can come to this state.
+    pub(super) fn can_be(&self) -> bool {
+        let counts = |c: &Countdown| c.count != 0 && c.from >> 62 == 0;
+        self.divide & !DIVIDE_BITS == 0 && self.countdown.as_ref().is_none_or(counts)
+    }
+
     pub(super) const fn divide(&self) -> u32 {
         self.divide
     }

@@ -1,14 +1,19 @@
 //! A set of vectors, as IRR, ISR and TMR hold them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// 256 bits, in the eight 32-bit words that software sees.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct VectorSet([u32; 8]);
 
 impl VectorSet {
     const fn place(vector: u8) -> (usize, u32) {
         ((vector >> 5) as usize, 1 << (vector & 31))
+    }
+
+    /// Whether there is none below 16.
+    pub(super) fn is_legal(&self) -> bool {
+        self.0[0] & 0xffff == 0
     }
 
     /// Adds a vector; `false` if it was there.

@@ -1,5 +1,6 @@
 //! Microcode for the instructions that never run natively, one group a file.
 
+pub mod barrier;
 pub mod base;
 pub mod cache;
 pub mod checks;
@@ -23,6 +24,7 @@ pub mod segment_query;
 pub mod sysenter;
 pub mod system_segment;
 
+pub use barrier::is_barrier;
 pub use data_access::{DataAccess, data_accesses};
 pub use dispatch::{Outcome, execute};
 pub use intercept::{Routine, is_intercepted, routine};

@@ -99,8 +99,7 @@ impl TestFile {
     /// # Errors
     /// A file that cannot be read, or a directive that there is not.
     pub fn read(path: &Path) -> Result<Self, TestError> {
-        let shown = printable(&path.to_string_lossy());
-        let bytes = crate::load::image::read(path, &shown)?;
+        let bytes = crate::load::image::read(path)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Self::parse(path, text)
     }

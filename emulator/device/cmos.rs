@@ -1,0 +1,165 @@
+//! The real-time clock and its RAM behind ports 0x70 and 0x71 (Motorola MC146818A).
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::signal::Concern;
+use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::traits::{Device, DeviceContext};
+
+const INDEX: u16 = 0x70;
+const NAME: &str = "cmos";
+/// Bit 7 of the index port holds NMIs back on a PC/AT.
+const NMI_OFF: u8 = 0x80;
+const SIZE: usize = 128;
+
+/// Registers.
+mod reg {
+    pub(super) const SECONDS: u8 = 0;
+    pub(super) const MINUTES: u8 = 2;
+    pub(super) const HOURS: u8 = 4;
+    pub(super) const WEEKDAY: u8 = 6;
+    pub(super) const DAY: u8 = 7;
+    pub(super) const MONTH: u8 = 8;
+    pub(super) const YEAR: u8 = 9;
+    pub(super) const A: u8 = 0xa;
+    pub(super) const B: u8 = 0xb;
+    pub(super) const C: u8 = 0xc;
+    pub(super) const D: u8 = 0xd;
+    /// By custom, and ACPI's default: the century.
+    pub(super) const CENTURY: u8 = 0x32;
+}
+
+/// Register A: 32,768 Hz, 1024 interrupts a second, no update in progress.
+const A: u8 = 0x26;
+/// Register B: 24 hours, BCD, no interrupt.
+const B: u8 = 0x02;
+/// Interrupts that register B enables.
+const INTERRUPTS: u8 = 0x70;
+/// Register D: the battery is good.
+const D: u8 = 0x80;
+
+/// A clock that stands at noon of 1 January 2010, a Friday, whatever is written to it: what software
+/// reads there is the same in every run. All other bytes are RAM, 0 at reset. No interrupt is ever
+/// raised; to enable one is not modelled, nor is bit 7 of the index port, which would hold NMIs back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cmos {
+    index: u8,
+    ram: Vec<u8>,
+}
+
+impl Default for Cmos {
+    fn default() -> Self {
+        let mut ram = vec![0; SIZE];
+        ram[usize::from(reg::A)] = A;
+        ram[usize::from(reg::B)] = B;
+        Self { index: 0, ram }
+    }
+}
+
+impl Device for Cmos {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn ports(&self) -> &[RangeInclusive<u16>] {
+        &[INDEX..=INDEX + 1]
+    }
+
+    fn port_read(&mut self, port: u16, _size: u8, _ctx: &mut DeviceContext<'_>) -> u32 {
+        if port == INDEX {
+            return self.index.into();
+        }
+        let value = match self.index {
+            reg::SECONDS | reg::MINUTES | reg::C => 0,
+            reg::HOURS => 0x12,
+            reg::WEEKDAY => 6,
+            reg::DAY | reg::MONTH => 1,
+            reg::YEAR => 0x10,
+            reg::CENTURY => 0x20,
+            reg::D => D,
+            index => self.ram[usize::from(index)],
+        };
+        value.into()
+    }
+
+    fn port_write(&mut self, port: u16, _size: u8, value: u32, ctx: &mut DeviceContext<'_>) {
+        let value = value as u8;
+        if port == INDEX {
+            self.index = value & !NMI_OFF;
+            if value & NMI_OFF != 0 {
+                let text = "bit 7 of port 0x70 holds NMIs back";
+                ctx.report(NAME, Concern::NotModelled, text);
+            }
+            return;
+        }
+        if self.index == reg::B && value & INTERRUPTS != 0 {
+            let text = "interrupts of the real-time clock";
+            ctx.report(NAME, Concern::NotModelled, text);
+        }
+        self.ram[usize::from(self.index)] = value;
+    }
+
+    fn save(&self) -> DeviceState {
+        DeviceState::of(self.clone())
+    }
+
+    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
+        state.restore_to(self, NAME)
+    }
+
+    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
+        let new: Self = from_json(state, NAME)?;
+        if new.ram.len() != SIZE || new.index & NMI_OFF != 0 {
+            return Err(ForeignState { device: NAME });
+        }
+        *self = new;
+        Ok(())
+    }
+
+    fn clone_box(&self) -> Box<dyn Device> {
+        Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Signal;
+
+    #[test]
+    fn a_clock_that_can_be_read_at_once() {
+        let mut signals = Vec::new();
+        let mut ctx = DeviceContext::new(0, &mut signals);
+        let mut cmos = Cmos::default();
+        let mut read = |index: u32| {
+            cmos.port_write(0x70, 1, index, &mut ctx);
+            cmos.port_read(0x71, 1, &mut ctx)
+        };
+        assert_eq!(read(0xa) & 0x80, 0, "no update in progress");
+        assert_eq!(read(0xd), 0x80);
+        let date = [9, 8, 7, 4, 2, 0].map(&mut read);
+        assert_eq!(date, [0x10, 1, 1, 0x12, 0, 0]);
+        assert!(signals.is_empty());
+    }
+
+    #[test]
+    fn what_has_no_effect_here_is_said() {
+        let mut signals = Vec::new();
+        let mut ctx = DeviceContext::new(0, &mut signals);
+        let mut cmos = Cmos::default();
+        cmos.port_write(0x70, 1, 0x8b, &mut ctx);
+        cmos.port_write(0x71, 1, 0x42, &mut ctx);
+        let concerns = signals.iter().filter(|s| {
+            matches!(
+                s,
+                Signal::Report {
+                    concern: Concern::NotModelled,
+                    ..
+                }
+            )
+        });
+        assert_eq!(concerns.count(), 2);
+    }
+}

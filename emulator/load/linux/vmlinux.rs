@@ -1,0 +1,48 @@
+//! The kernel that a bzImage holds: an ELF whose entry point is a physical address.
+
+use super::fault::LinuxFault;
+use super::kallsyms;
+use crate::arch::{PhysAddr, VirtAddr};
+use crate::load::elf;
+use crate::load::elf_fault::ElfFault;
+use crate::load::image::LoadSegment;
+use crate::load::placement::{self, Placement};
+use crate::load::symbols::SymbolTable;
+
+/// What is started.
+pub(super) struct Vmlinux {
+    pub(super) entry: PhysAddr,
+    pub(super) segments: Vec<LoadSegment>,
+    pub(super) placement: Placement,
+    pub(super) symbols: SymbolTable,
+}
+
+/// Reads it. `more` are symbols that its processes have.
+pub(super) fn read(bytes: &[u8], more: &[(String, VirtAddr, u64)]) -> Result<Vmlinux, LinuxFault> {
+    let (entry, mut segments) = elf::entry_and_segments(bytes).map_err(LinuxFault::Elf)?;
+    let placement = placement::place(&mut segments).map_err(LinuxFault::Elf)?;
+    let inside = |s: &LoadSegment| entry.wrapping_sub(s.paddr.0) < s.mem_size;
+    if !segments.iter().any(inside) {
+        return Err(LinuxFault::Elf(ElfFault::Entry { entry }));
+    }
+    let found = kallsyms::symbols(bytes);
+    // Addresses of the image alone: per-CPU offsets and constants name nothing.
+    let kernel = |at: u64| {
+        segments
+            .iter()
+            .any(|s| s.vaddr.0 != 0 && at.wrapping_sub(s.vaddr.0) <= s.mem_size)
+    };
+    let named = found
+        .iter()
+        .filter(|s| kernel(s.2))
+        .map(|s| (&*s.1, VirtAddr(s.2), 0))
+        .chain(more.iter().map(|s| (&*s.0, s.1, s.2)));
+    let last = segments.iter().map(|s| s.vend().wrapping_sub(1)).max();
+    let symbols = SymbolTable::from_list(named, VirtAddr(last.unwrap_or(0)));
+    Ok(Vmlinux {
+        entry: PhysAddr(entry),
+        segments,
+        placement,
+        symbols,
+    })
+}
