@@ -1,6 +1,6 @@
 //! Page tables in a machine's RAM, changed while it stands (SDM vol. 3, 4.5).
 
-use super::case::Rights;
+use super::arrange::Rights;
 use crate::arch::bits::pte;
 use crate::arch::{PAGE_SIZE, PhysAddr};
 use crate::machine::Machine;
