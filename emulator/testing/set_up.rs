@@ -118,7 +118,7 @@ impl Session {
             if let Some(end) = self.step() {
                 return Err(TestError::setup(
                     "context",
-                    format!("the handler never comes to {place}: {end:?}"),
+                    format!("the handler never comes to {place}: {}", end.describe()),
                 ));
             }
         }

@@ -49,7 +49,7 @@ pub struct TestResult {
     pub took: Duration,
 }
 
-/// All results, in the order of the files and of the tests in them.
+/// All results: of files that could not be read, then of tests, each in the order of the files.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
     /// One for each test.

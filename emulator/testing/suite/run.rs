@@ -75,8 +75,8 @@ impl Loaded {
 #[derive(Debug)]
 pub struct Suite {
     files: Vec<Loaded>,
-    /// Files that could not be read, by the number of those before them.
-    broken: Vec<(usize, TestResult)>,
+    /// Files that could not be read.
+    broken: Vec<TestResult>,
 }
 
 impl Suite {
@@ -93,7 +93,7 @@ impl Suite {
                     file,
                     program: OnceLock::new(),
                 }),
-                Err(e) => suite.broken.push((suite.files.len(), broken(path, &e))),
+                Err(e) => suite.broken.push(broken(path, &e)),
             }
         }
         suite
@@ -127,7 +127,7 @@ impl Suite {
         .collect()
     }
 
-    /// Runs one test, by its file's number and its own.
+    /// Runs one test, if `options` choose it.
     #[must_use]
     pub fn run_one(&self, listed: &Listed, options: &Options) -> Option<TestResult> {
         let chosen = self.chosen(options);
@@ -148,7 +148,7 @@ impl Suite {
         let chosen = self.chosen(options);
         let next = AtomicUsize::new(0);
         let results: Mutex<Vec<(usize, TestResult)>> = Mutex::new(Vec::new());
-        for (_, broken) in &self.broken {
+        for broken in &self.broken {
             on_result(broken);
         }
         std::thread::scope(|scope| {
@@ -170,7 +170,7 @@ impl Suite {
         });
         let mut results = results.into_inner().unwrap_or_default();
         results.sort_by_key(|r| r.0);
-        let broken = self.broken.iter().map(|b| b.1.clone());
+        let broken = self.broken.iter().cloned();
         Report {
             results: broken.chain(results.into_iter().map(|r| r.1)).collect(),
         }
@@ -178,7 +178,7 @@ impl Suite {
 
     /// Files that could not be read.
     pub fn broken(&self) -> impl Iterator<Item = &TestResult> {
-        self.broken.iter().map(|b| &b.1)
+        self.broken.iter()
     }
 }
 
