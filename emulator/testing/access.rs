@@ -2,8 +2,9 @@
 
 use super::arrange::Rights;
 use super::build;
+use super::mapper::Full;
 use super::observed::Observed;
-use super::register::Register;
+use super::register::{Register, SELECTOR};
 use super::session::Session;
 use crate::arch::VirtAddr;
 use crate::machine::Machine;
@@ -32,9 +33,11 @@ impl Session {
         register.get(&self.machine.cpu().regs)
     }
 
-    /// Sets a register.
+    /// Sets a register. A selector by itself is an error of the test, which its run reports.
     pub fn set_register(&mut self, register: Register, value: u64) {
-        register.set(&mut self.machine.cpu_mut().regs, value);
+        if !register.set(&mut self.machine.cpu_mut().regs, value) {
+            self.trouble = Some((register.name(), SELECTOR));
+        }
     }
 
     /// Reads memory through the page tables. `false`: not all of it is mapped.
@@ -59,24 +62,23 @@ impl Session {
         let done = self
             .mapper
             .provide(&mut self.machine, at, size.min(1 << 30), rights);
-        self.forget_translations();
-        if done.is_err() {
-            self.trouble = Some("there is no RAM for more pages".to_owned());
-        }
-        done.is_ok()
+        self.changed(done)
     }
 
     /// Makes pages not present.
     pub fn unmap(&mut self, at: u64, size: u64) {
-        // Tables that are not there need none.
-        let _ = self
+        let done = self
             .mapper
             .withdraw(&mut self.machine, at, size.min(1 << 30));
-        self.forget_translations();
+        self.changed(done);
     }
 
-    /// As INVLPG would, after a change from outside.
-    fn forget_translations(&mut self) {
+    /// Forgets translations after a change from outside, as INVLPG would. `false`: it was not possible.
+    fn changed(&mut self, done: Result<(), Full>) -> bool {
         self.machine.cpu_mut().tlb.forget();
+        if done.is_err() {
+            self.trouble = Some(("memory", "there is no RAM for more pages"));
+        }
+        done.is_ok()
     }
 }

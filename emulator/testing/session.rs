@@ -46,8 +46,8 @@ pub struct Session {
     pub(super) mark: Option<Mark>,
     /// Instructions that may still retire.
     pub(super) left: u64,
-    /// What closures could not do.
-    pub(super) trouble: Option<String>,
+    /// What closures could not do: of what part, and why not.
+    pub(super) trouble: Option<(&'static str, &'static str)>,
 }
 
 impl std::fmt::Debug for Session {

@@ -65,16 +65,11 @@ impl Builder<'_> {
         regs.segment_mut(SegReg::Gs).base = now;
         regs.msr.kernel_gs_base = other;
         for (register, value) in &context.registers {
-            if !register.set(regs, *value) {
-                return Err(TestError::setup(
-                    register.name(),
-                    "a selector cannot be set by itself",
-                ));
-            }
+            register.arrange(regs, *value)?;
         }
         for (register, place) in &context.places {
             let at = case.program.resolve(register.name(), place)?.0;
-            register.set(&mut self.machine.cpu_mut().regs, at);
+            register.arrange(&mut self.machine.cpu_mut().regs, at)?;
         }
         Ok(())
     }

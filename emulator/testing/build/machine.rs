@@ -173,12 +173,7 @@ impl Builder<'_> {
         regs.msr.lstar = lstar;
         regs.msr.sfmask = SFMASK;
         for (register, value) in &self.case.machine {
-            if !register.set(regs, *value) {
-                return Err(TestError::setup(
-                    register.name(),
-                    "a selector cannot be set by itself",
-                ));
-            }
+            register.arrange(regs, *value)?;
         }
         Ok(())
     }
