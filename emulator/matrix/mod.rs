@@ -29,6 +29,7 @@ mod runner;
 mod schema;
 mod strategy;
 mod subject;
+mod sweep_cell;
 mod table;
 mod text;
 

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
-use super::cell::{Cell, cell};
+use super::cell::Cell;
 use super::cost::{CostRun, cost_run};
 use super::error::MatrixError;
 use super::plan::{CostSeries, MatrixPlan};
 use super::report::MatrixReport;
 use super::strategy::Strategy;
 use super::subject::{Open, Subject};
+use super::sweep_cell::cell;
 
 /// A matrix of one program.
 pub struct Matrix<'a> {

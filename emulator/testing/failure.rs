@@ -133,7 +133,7 @@ fn listing(session: &Session, rip: u64) -> String {
         _ => rip,
     };
     let end = program.image().segment_at(VirtAddr(rip));
-    let end = end.map_or(rip + 48, |s| s.vaddr.0.saturating_add(s.data.len() as u64));
+    let end = end.map_or(u64::MAX, |s| s.vaddr.0.saturating_add(s.data.len() as u64));
     let len = (end.min(rip.saturating_add(48)).max(rip) - start) as usize;
     let mut bytes = vec![0; len];
     if !session.read(start, &mut bytes) {

@@ -1,6 +1,6 @@
 //! Page tables in a machine's RAM, changed while it stands (SDM vol. 3, 4.5).
 
-use super::case::Rights;
+use super::arrange::Rights;
 use crate::arch::bits::pte;
 use crate::arch::{PAGE_SIZE, PhysAddr};
 use crate::machine::Machine;
@@ -19,7 +19,12 @@ const fn index(at: u64, level: u32) -> u64 {
     (at >> (12 + 9 * (level - 1))) & 0x1ff
 }
 
-pub(super) const fn leaf(rights: Rights) -> u64 {
+/// Whether a page-directory entry maps a page of 2 MiB (SDM vol. 3, table 4-18).
+const fn is_large(entry: u64) -> bool {
+    entry & (pte::P | pte::PS) == pte::P | pte::PS
+}
+
+const fn leaf(rights: Rights) -> u64 {
     let mut bits = pte::P;
     if rights.user {
         bits |= pte::U;
@@ -73,7 +78,9 @@ impl Mapper {
         for level in (last + 1..=4).rev() {
             let slot = table + 8 * index(at, level);
             let entry = Self::read(machine, slot);
-            table = if entry & pte::P != 0 {
+            table = if level == 2 && is_large(entry) {
+                self.split(machine, slot, entry)?
+            } else if entry & pte::P != 0 {
                 entry & FRAME
             } else {
                 let new = self.frame()?;
@@ -84,6 +91,34 @@ impl Mapper {
             };
         }
         Ok(table + 8 * index(at, last))
+    }
+
+    /// Puts a table of 512 entries in the place of a page-directory entry that maps 2 MiB.
+    fn split(&mut self, machine: &mut Machine, slot: u64, large: u64) -> Result<u64, Full> {
+        let table = self.frame()?;
+        for n in 0..512 {
+            let entry = (large & !pte::PS) + n * PAGE_SIZE;
+            machine.write_physical(PhysAddr(table + 8 * n), &entry.to_le_bytes());
+        }
+        let entry = table | pte::P | pte::W | pte::U;
+        machine.write_physical(PhysAddr(slot), &entry.to_le_bytes());
+        Ok(table)
+    }
+
+    /// Whether the page of `at` is present; no table is made for the answer.
+    fn is_present(&self, machine: &Machine, at: u64) -> bool {
+        let mut table = self.root;
+        for level in (1..=4).rev() {
+            let entry = Self::read(machine, table + 8 * index(at, level));
+            if entry & pte::P == 0 {
+                return false;
+            }
+            if level == 2 && is_large(entry) {
+                return true;
+            }
+            table = entry & FRAME;
+        }
+        true
     }
 
     /// Sets the page-directory entry for `at`, which maps a page of 2 MiB.
@@ -151,8 +186,10 @@ impl Mapper {
         size: u64,
     ) -> Result<(), Full> {
         for page in pages(at, size) {
-            let old = self.entry(machine, page)?;
-            self.set(machine, page, old & FRAME)?;
+            if self.is_present(machine, page) {
+                let old = self.entry(machine, page)?;
+                self.set(machine, page, old & FRAME)?;
+            }
         }
         Ok(())
     }

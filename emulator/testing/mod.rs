@@ -144,6 +144,8 @@
 //! that, so cases should share a [`Program`]: tests of one file do. `cargo bench --bench handlers`
 //! measures it.
 
+mod access;
+mod arrange;
 mod build;
 mod case;
 mod code;
@@ -162,6 +164,7 @@ mod raise;
 mod register;
 mod run;
 mod session;
+mod set_up;
 mod stub;
 pub mod suite;
 mod survive;
@@ -169,7 +172,8 @@ mod tables;
 mod tape;
 mod watch;
 
-pub use case::{Arrange, Case, DEFAULT_LIMIT, Gate, OnCall, OnFault, Rights, Until};
+pub use arrange::{Arrange, Gate, Rights};
+pub use case::{Case, DEFAULT_LIMIT, OnCall, OnFault, Until};
 pub use code::{Code, Program};
 pub use context::{Context, Gs, KERNEL_FLAGS, Mode, USER_FLAGS};
 pub use defect::{Defect, DefectKind};

@@ -81,7 +81,8 @@ pub struct Observed {
     pub std_seen: bool,
     /// What may have loaded CR2 since the delivery, in words.
     pub cr2_loaded_by: Option<String>,
-    /// RIP and RSP at entries of code, by rising time: what [`aligned`](super::Expectation::Aligned) looks at.
+    /// Calls by the code under test, in order, as [`Aligned`](super::Expectation::Aligned) needs them: RIP and
+    /// RSP at the function's entry, and the CALL.
     pub entries: Vec<(u64, u64, u64)>,
 }
 

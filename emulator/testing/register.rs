@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::error::TestError;
 use crate::arch::state::SegReg;
 use crate::arch::{CpuState, Vector};
 use crate::suggest::Nearest;
@@ -35,6 +36,9 @@ registers! {
     Cr0 "cr0" Cr2 "cr2" Cr3 "cr3" Cr4 "cr4"
     Dr0 "dr0" Dr1 "dr1" Dr2 "dr2" Dr3 "dr3" Dr6 "dr6" Dr7 "dr7"
 }
+
+/// Why [`Register::set`] refuses.
+pub(super) const SELECTOR: &str = "a selector cannot be set by itself";
 
 const SEGMENTS: [(Register, SegReg); 6] = [
     (Register::Cs, SegReg::Cs),
@@ -101,6 +105,14 @@ impl Register {
             _ => return false,
         }
         true
+    }
+
+    /// Sets it, or says that the test is wrong.
+    pub(super) fn arrange(self, regs: &mut CpuState, value: u64) -> Result<(), TestError> {
+        if self.set(regs, value) {
+            return Ok(());
+        }
+        Err(TestError::setup(self.name(), SELECTOR))
     }
 
     /// Whether the event itself may change it: CR2 by a #PF, DR6 (and DR7.GD) by a #DB.

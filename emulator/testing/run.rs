@@ -85,6 +85,14 @@ impl Run {
         text
     }
 
+    /// The error of the test that has ended the run, if one has.
+    pub(super) fn trouble(&self) -> Result<(), TestError> {
+        match self.session.trouble {
+            Some((what, problem)) => Err(TestError::setup(what, problem)),
+            None => Ok(()),
+        }
+    }
+
     /// What does not hold of one expectation; nothing, if it holds.
     ///
     /// # Errors
@@ -101,9 +109,7 @@ impl Run {
         &mut self,
         expected: &[Expectation],
     ) -> Result<Option<Box<Failure>>, TestError> {
-        if let Some(trouble) = &self.session.trouble {
-            return Err(TestError::setup("memory", trouble.clone()));
-        }
+        self.trouble()?;
         let mut problems = Vec::new();
         let mut all = expected.iter().collect::<Vec<_>>();
         let default = Expectation::default_end(&self.session.case);

@@ -2,19 +2,15 @@
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 
-use super::build::{self, Made};
-use super::case::{Case, Rights, Until};
-use super::context::Mode;
-use super::error::TestError;
+use super::arrange::Rights;
+use super::case::{Case, Until};
 use super::layout;
-use super::mapper::Mapper;
+use super::mapper::{Mapper, pages};
 use super::observed::{Observed, Root};
 use super::place::Place;
-use super::register::Register;
 use super::tape::Tape;
 use crate::arch::{CpuState, Vector, VirtAddr};
 use crate::machine::{Machine, Mark, StopReason, Until as MachineUntil};
-use crate::schedule::{Stimulus, resolve};
 use crate::trace::{Event, EventKind, Source};
 
 /// How a run ended.
@@ -38,20 +34,20 @@ pub enum End {
 pub struct Session {
     pub(super) case: Case,
     pub(super) machine: Machine,
-    mapper: Mapper,
-    lazy: Vec<(u64, u64, Rights)>,
+    pub(super) mapper: Mapper,
+    pub(super) lazy: Vec<(u64, u64, Rights)>,
     pub(super) tape: Tape,
     pub(super) seen: Observed,
     /// The place of [`Until::Place`].
-    until: Option<VirtAddr>,
+    pub(super) until: Option<VirtAddr>,
     /// The last delivery of the set-up.
-    before: u64,
+    pub(super) before: u64,
     /// The moment at which the case's own events arrive.
     pub(super) mark: Option<Mark>,
     /// Instructions that may still retire.
     pub(super) left: u64,
-    /// What closures could not do.
-    pub(super) trouble: Option<String>,
+    /// What closures could not do: of what part, and why not.
+    pub(super) trouble: Option<(&'static str, &'static str)>,
 }
 
 impl std::fmt::Debug for Session {
@@ -64,190 +60,6 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    pub(super) fn new(case: &Case) -> Result<Self, TestError> {
-        let Made {
-            machine,
-            mapper,
-            lazy,
-        } = build::make(case)?;
-        let mut session = Self {
-            case: case.clone(),
-            machine,
-            mapper,
-            lazy,
-            tape: Tape::default(),
-            seen: Observed::default(),
-            until: None,
-            before: u64::MAX,
-            mark: None,
-            left: case.limit,
-            trouble: None,
-        };
-        session.machine.add_sink(Box::new(session.tape.clone()));
-        session.set_up()?;
-        Ok(session)
-    }
-
-    /// SYSCALL, and the handlers that are entered first.
-    fn set_up(&mut self) -> Result<(), TestError> {
-        let case = self.case.clone();
-        if case.context.mode == Mode::SyscallGap {
-            self.step();
-            if self.machine.cpu().regs.cpl != 0 {
-                return Err(TestError::setup(
-                    "context",
-                    "SYSCALL did not enter the kernel",
-                ));
-            }
-        }
-        for (vector, at) in &case.context.inside {
-            self.enter(*vector)?;
-            if let Some(place) = at {
-                let at = case.program.resolve("context", place)?;
-                self.run_to(at, place)?;
-            }
-        }
-        if let Until::Place(place) = &case.until {
-            self.until = Some(case.program.resolve("until", place)?);
-        }
-        if let Until::Call(name) = &case.until
-            && !case.program.stubs().iter().any(|s| s.0 == *name)
-        {
-            return Err(TestError::setup(
-                format!("until call {name}"),
-                "it is no stub: the code defines it, or never refers to it",
-            ));
-        }
-        for injection in &case.injections {
-            let resolved = resolve(injection.clone(), &case.program)
-                .map_err(|e| TestError::setup("inject", e.to_string()))?;
-            self.machine.inject(resolved);
-        }
-        self.before = self.machine.cpu().activations.last_serial();
-        self.left = case.limit;
-        self.seen = Observed::default();
-        self.mark = Some(self.machine.mark());
-        Ok(())
-    }
-
-    /// Delivers an event of the set-up.
-    fn enter(&mut self, vector: Vector) -> Result<(), TestError> {
-        let serial = self.machine.cpu().activations.last_serial();
-        let event = match vector {
-            Vector::NMI => Stimulus::Nmi,
-            Vector::MC => Stimulus::MachineCheck,
-            v if v.0 < 32 => super::Raise::exception(v).events()[0],
-            v => Stimulus::Irq(v),
-        };
-        self.machine.raise(event, Source::Schedule);
-        let stop = self.machine.advance(MachineUntil::Boundary);
-        let delivered = self.machine.cpu().activations.innermost();
-        if stop != StopReason::Until
-            || self.machine.cpu().activations.last_serial() == serial
-            || delivered.is_none_or(|d| d.id.vector != vector)
-        {
-            return Err(TestError::setup(
-                "context",
-                format!(
-                    "{} cannot be delivered there",
-                    vector
-                        .mnemonic()
-                        .map_or_else(|| format!("{:#x}", vector.0), str::to_owned)
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn run_to(&mut self, at: VirtAddr, place: &Place) -> Result<(), TestError> {
-        for _ in 0..self.case.limit {
-            if self.machine.cpu().regs.rip == at.0 {
-                return Ok(());
-            }
-            if let Some(end) = self.step() {
-                return Err(TestError::setup(
-                    "context",
-                    format!("the handler never comes to {place}: {end:?}"),
-                ));
-            }
-        }
-        Err(TestError::setup(
-            "context",
-            format!("the handler never comes to {place}"),
-        ))
-    }
-
-    /// The machine.
-    #[must_use]
-    pub const fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
-    /// The machine, to change.
-    pub const fn machine_mut(&mut self) -> &mut Machine {
-        &mut self.machine
-    }
-
-    /// What has been noted so far.
-    #[must_use]
-    pub const fn seen(&self) -> &Observed {
-        &self.seen
-    }
-
-    /// A register's value.
-    #[must_use]
-    pub fn register(&self, register: Register) -> u64 {
-        register.get(&self.machine.cpu().regs)
-    }
-
-    /// Sets a register.
-    pub fn set_register(&mut self, register: Register, value: u64) {
-        register.set(&mut self.machine.cpu_mut().regs, value);
-    }
-
-    /// Reads memory through the page tables. `false`: not all of it is mapped.
-    pub fn read(&self, at: u64, bytes: &mut [u8]) -> bool {
-        self.machine.peek_linear(VirtAddr(at), bytes)
-    }
-
-    /// The quadword at `at`; `None` where nothing is mapped.
-    #[must_use]
-    pub fn quad(&self, at: u64) -> Option<u64> {
-        let mut bytes = [0; 8];
-        self.read(at, &mut bytes).then(|| u64::from_le_bytes(bytes))
-    }
-
-    /// Writes memory through the page tables, whatever the rights. `false`: not all is mapped.
-    pub fn write(&mut self, at: u64, bytes: &[u8]) -> bool {
-        build::poke(&mut self.machine, at, bytes)
-    }
-
-    /// Gives pages rights; those without a frame get one. `false`: there is no RAM for more.
-    pub fn map(&mut self, at: u64, size: u64, rights: Rights) -> bool {
-        let done = self
-            .mapper
-            .provide(&mut self.machine, at, size.min(1 << 30), rights);
-        self.forget_translations();
-        if done.is_err() {
-            self.trouble = Some("there is no RAM for more pages".to_owned());
-        }
-        done.is_ok()
-    }
-
-    /// Makes pages not present.
-    pub fn unmap(&mut self, at: u64, size: u64) {
-        // Tables that are not there need none.
-        let _ = self
-            .mapper
-            .withdraw(&mut self.machine, at, size.min(1 << 30));
-        self.forget_translations();
-    }
-
-    /// As INVLPG would, after a change from outside.
-    fn forget_translations(&mut self) {
-        self.machine.cpu_mut().tlb.forget();
-    }
-
     /// Raises what the case raises, and runs to an end.
     pub fn play(&mut self) -> End {
         for event in self.case.raise.events().to_vec() {
@@ -370,7 +182,7 @@ impl Session {
         let found = self
             .lazy
             .iter()
-            .find(|(from, size, _)| super::mapper::pages(*from, *size).any(|p| p == page));
+            .find(|(from, size, _)| pages(*from, *size).any(|p| p == page));
         if let Some(rights) = found.map(|l| l.2) {
             self.map(page, 1, rights);
         }

@@ -121,12 +121,14 @@ fn fork(
 ) -> Result<(Session, u64, Vec<Problem>), TestError> {
     let seen = session.seen.clone();
     let (events, left) = (session.tape.len(), session.left);
+    let mapper = session.mapper.clone();
     let mark = session.machine.mark();
     for event in raise.events() {
         session.machine.raise(*event, Source::Schedule);
     }
     let end = session.go_on();
     let mut run = Run::new(session, end);
+    run.trouble()?;
     let mut problems = Vec::new();
     if let End::Stopped(StopReason::NotModelled { .. }) = run.end {
         problems.push(Problem::new("modelled", run.end.describe()));
@@ -143,6 +145,8 @@ fn fork(
     session.machine.rewind(&mark);
     session.machine.unmark();
     session.tape.truncate(events);
+    // RAM is as before the fork, and so are the frames that nobody has.
+    session.mapper = mapper;
     (session.seen, session.left) = (seen, left);
     Ok((session, passed, problems))
 }

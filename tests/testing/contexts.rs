@@ -198,3 +198,35 @@ fn chosen_registers_and_what_a_handler_may_return() {
         }))
         .assert();
 }
+
+/// All RAM is mapped by pages of 2 MiB: one of 4 KiB can be taken out, and its neighbours stay.
+#[test]
+fn a_page_of_the_direct_map_is_unmapped() {
+    let at = layout::DIRECT_MAP + 0x5000;
+    let case = nmi(NMI).unmap(at, 4096);
+    let mut session = case.start().unwrap();
+    let mut byte = [0];
+    let readable = [at - 1, at, at + 4095, at + 4096].map(|a| session.read(a, &mut byte));
+    assert_eq!(readable, [true, false, false, true]);
+    let last = layout::DIRECT_MAP + (2 << 20) - 4096;
+    session.unmap(last, 4096);
+    let readable = [last - 1, last, last + 4096].map(|a| session.read(a, &mut byte));
+    assert_eq!(readable, [true, false, true]);
+}
+
+/// A selector without its hidden part is refused, whether it is a number or a place.
+#[test]
+fn selectors_are_not_set_by_themselves() {
+    let number = Context::kernel().register(Register::Cs, 8);
+    let place = Context::kernel().register_at(Register::Cs, "nmi");
+    for context in [number, place] {
+        let error = nmi(NMI).context(context).start().unwrap_err().to_string();
+        assert_eq!(error, "cs: a selector cannot be set by itself");
+    }
+    // Nor by a closure: its run says so.
+    let case = case(&program(PAGE_FAULT)).on_call("do_page_fault", |session, _| {
+        session.set_register(Register::Ss, 0);
+    });
+    let error = case.check().unwrap_err().to_string();
+    assert_eq!(error, "ss: a selector cannot be set by itself");
+}

@@ -3,7 +3,7 @@
 use iretrace::arch::Vector;
 use iretrace::check::{RuleId, Severity};
 use iretrace::testing::expect::EndWanted;
-use iretrace::testing::{Case, Code, Context, Expectation, Gate, Place, Raise, Until};
+use iretrace::testing::{Case, Code, Context, Expectation, Gate, Place, Raise, Rights, Until};
 
 use crate::support::*;
 
@@ -271,4 +271,32 @@ fn set_ups_that_cannot_be_are_errors() {
     assert!(error(&case.clone().until(Until::Call("nobody".into()))).contains("no stub"));
     let masked = Context::kernel().flags(2).inside(Vector(0x40), None);
     assert!(error(&case.context(masked)).contains("cannot be delivered"));
+}
+
+/// Each try gives back the pages that it was given: all together need far more than there are.
+#[test]
+fn tries_share_the_frames_of_lazy_pages() {
+    let source = "
+        irq: push %rax
+             push %rcx
+             mov %cr2, %rax
+             push %rax
+             movabs $0xffffd00000000000, %rax
+             mov $64, %ecx
+        1:   movb $1, (%rax)
+             add $4096, %rax
+             dec %ecx
+             jnz 1b
+             pop %rax
+             mov %rax, %cr2
+             pop %rcx
+             pop %rax
+             iretq\n";
+    let case = Case::new(&program(source))
+        .handler(Vector(0x21), "irq")
+        .quiet(Vector::PF)
+        .lazy(0xffff_d000_0000_0000, 64 << 12, Rights::KERNEL)
+        .raise(Raise::interrupt(0x21));
+    assert_eq!(case.assert().seen().deliveries.len(), 65);
+    case.expect(Expectation::survives_nmi()).assert();
 }

@@ -5,7 +5,7 @@ use super::file::{Directive, TestFile};
 use super::line::{self, Word};
 use crate::arch::Vector;
 use crate::schedule::parse_vector;
-use crate::testing::case::Rights;
+use crate::testing::arrange::Rights;
 use crate::testing::code::Program;
 use crate::testing::place::Place;
 use crate::testing::register::Register;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use super::discover::discover;
-use super::run::{Options, Outcome, Suite};
+use super::outcome::Outcome;
+use super::run::{Options, Suite};
 use crate::testing::error::TestError;
 
 /// Runs all tests in these files and folders as `cargo test`, nextest and IDEs expect it, with the

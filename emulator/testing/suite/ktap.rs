@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::outcome::Report;
 use super::report::{details, summary};
-use super::run::Report;
 
 /// A number sign in a description would begin a directive.
 fn plain(text: &str) -> String {

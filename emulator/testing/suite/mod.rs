@@ -2,12 +2,15 @@
 
 mod discover;
 mod helper;
+mod judge;
 mod ktap;
+mod outcome;
 mod report;
 mod run;
 mod xml;
 
 pub use discover::discover;
 pub use helper::main;
+pub use outcome::{Outcome, Report, TestResult};
 pub use report::{Format, render};
-pub use run::{Listed, Options, Outcome, Report, Suite, TestResult};
+pub use run::{Listed, Options, Suite};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::ktap;
-use super::run::{Outcome, Report, TestResult};
+use super::outcome::{Outcome, Report, TestResult};
 use super::xml;
 
 /// How a report is written.

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::machine::StopReason;
+use super::judge::execute;
+use super::outcome::{Outcome, Report, TestResult};
 use crate::testing::code::Program;
-use crate::testing::directive::{Ready, TestFile, TestText};
+use crate::testing::directive::{TestFile, TestText};
 use crate::testing::error::TestError;
-use crate::testing::expect::Expectation;
-use crate::testing::session::End;
 
 /// How tests are chosen and run.
 #[derive(Clone, Debug)]
@@ -39,53 +38,6 @@ impl Default for Options {
     }
 }
 
-/// What became of a test.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// Everything holds.
-    Passed,
-    /// Its golden trace was written.
-    Blessed,
-    /// Something does not hold.
-    Failed {
-        /// The cause, in one line.
-        headline: String,
-        /// Everything.
-        text: String,
-        /// Only the golden trace differs.
-        golden: bool,
-    },
-    /// The test itself is wrong: a directive, the code, a file.
-    Broken(String),
-    /// The code needs what is not modelled.
-    NotModelled(String),
-}
-
-impl Outcome {
-    /// Whether all is well.
-    #[must_use]
-    pub const fn is_good(&self) -> bool {
-        matches!(self, Self::Passed | Self::Blessed)
-    }
-}
-
-/// One test and what became of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TestResult {
-    /// Its file.
-    pub file: String,
-    /// The line where it begins.
-    pub line: usize,
-    /// Its name.
-    pub name: String,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Instructions of the code under test.
-    pub instructions: u64,
-    /// How long it took, on the clock.
-    pub took: Duration,
-}
-
 /// A test that could be run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
@@ -102,26 +54,6 @@ impl Listed {
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}::{}", self.file, self.name)
-    }
-}
-
-/// All results, in the order of the files and of the tests in them.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
-    /// One for each test.
-    pub results: Vec<TestResult>,
-}
-
-impl Report {
-    /// How many are of this kind.
-    pub fn count(&self, of: impl Fn(&Outcome) -> bool) -> usize {
-        self.results.iter().filter(|r| of(&r.outcome)).count()
-    }
-
-    /// Whether all is well.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.results.iter().all(|r| r.outcome.is_good())
     }
 }
 
@@ -143,8 +75,8 @@ impl Loaded {
 #[derive(Debug)]
 pub struct Suite {
     files: Vec<Loaded>,
-    /// Files that could not be read, by the number of those before them.
-    broken: Vec<(usize, TestResult)>,
+    /// Files that could not be read.
+    broken: Vec<TestResult>,
 }
 
 impl Suite {
@@ -161,7 +93,7 @@ impl Suite {
                     file,
                     program: OnceLock::new(),
                 }),
-                Err(e) => suite.broken.push((suite.files.len(), broken(path, &e))),
+                Err(e) => suite.broken.push(broken(path, &e)),
             }
         }
         suite
@@ -195,7 +127,7 @@ impl Suite {
         .collect()
     }
 
-    /// Runs one test, by its file's number and its own.
+    /// Runs one test, if `options` choose it.
     #[must_use]
     pub fn run_one(&self, listed: &Listed, options: &Options) -> Option<TestResult> {
         let chosen = self.chosen(options);
@@ -216,7 +148,7 @@ impl Suite {
         let chosen = self.chosen(options);
         let next = AtomicUsize::new(0);
         let results: Mutex<Vec<(usize, TestResult)>> = Mutex::new(Vec::new());
-        for (_, broken) in &self.broken {
+        for broken in &self.broken {
             on_result(broken);
         }
         std::thread::scope(|scope| {
@@ -238,7 +170,7 @@ impl Suite {
         });
         let mut results = results.into_inner().unwrap_or_default();
         results.sort_by_key(|r| r.0);
-        let broken = self.broken.iter().map(|b| b.1.clone());
+        let broken = self.broken.iter().cloned();
         Report {
             results: broken.chain(results.into_iter().map(|r| r.1)).collect(),
         }
@@ -246,7 +178,7 @@ impl Suite {
 
     /// Files that could not be read.
     pub fn broken(&self) -> impl Iterator<Item = &TestResult> {
-        self.broken.iter().map(|b| &b.1)
+        self.broken.iter()
     }
 }
 
@@ -290,73 +222,4 @@ fn result(file: &Loaded, test: &TestText, options: &Options) -> TestResult {
         instructions,
         took: begun.elapsed(),
     }
-}
-
-fn execute(ready: Ready, options: &Options, instructions: &mut u64) -> Result<Outcome, TestError> {
-    let Ready {
-        case,
-        golden,
-        fails,
-    } = ready;
-    let mut run = case.run()?;
-    *instructions = run.seen().instructions;
-    if let End::Stopped(stop @ StopReason::NotModelled { .. }) = run.end() {
-        return Ok(Outcome::NotModelled(stop.to_string()));
-    }
-    let mut expected = case.expectations().to_vec();
-    if !expected.iter().any(|e| !e.is_about_the_end()) {
-        expected.push(Expectation::Sound);
-    }
-    let mut blessed = false;
-    if let Some(path) = &golden {
-        let unusable = |e: std::io::Error, what: &str| {
-            TestError::setup(format!("golden {}", path.display()), format!("{what}: {e}"))
-        };
-        if options.bless {
-            let text = run.trace();
-            if std::fs::read_to_string(path).ok().as_deref() != Some(text.as_str()) {
-                std::fs::write(path, text).map_err(|e| unusable(e, "cannot be written"))?;
-                blessed = true;
-            }
-        } else {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| unusable(e, "cannot be read (--bless writes it)"))?;
-            expected.push(Expectation::Golden(text));
-        }
-    }
-    let failure = run.check_all(&expected)?;
-    Ok(match failure {
-        None if fails.is_empty() => {
-            if blessed {
-                Outcome::Blessed
-            } else {
-                Outcome::Passed
-            }
-        }
-        None => Outcome::Failed {
-            headline: "it passes, although it must fail".to_owned(),
-            text: format!("{} passes, although it must fail: {fails:?}", case.name()),
-            golden: false,
-        },
-        Some(failure) => {
-            let text = failure.to_string();
-            let missing = fails.iter().find(|f| !text.contains(f.as_str()));
-            match missing {
-                None if !fails.is_empty() => Outcome::Passed,
-                Some(words) => Outcome::Failed {
-                    headline: format!("it fails, but its message has not {words:?}"),
-                    text: format!(
-                        "{} fails as it must, but its message has not {words:?}:\n{text}",
-                        case.name()
-                    ),
-                    golden: false,
-                },
-                None => Outcome::Failed {
-                    headline: failure.headline(),
-                    golden: failure.problems.iter().all(|p| p.expected == "golden"),
-                    text,
-                },
-            }
-        }
-    })
 }

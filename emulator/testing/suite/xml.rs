@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::outcome::{Outcome, Report, TestResult};
 use super::report::details;
-use super::run::{Outcome, Report, TestResult};
 
 /// Text for XML 1.0: its five characters escaped, and what it cannot hold left out (2.2).
 fn escape(text: &str) -> String {
