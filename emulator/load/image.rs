@@ -208,6 +208,19 @@ impl Image {
         }
     }
 
+    /// With what `read` finds in RAM, by physical address, in the place of the segments' data.
+    #[must_use]
+    pub fn as_in(&self, read: impl Fn(PhysAddr, &mut [u8]) -> bool) -> Self {
+        let mut now = self.clone();
+        for s in &mut now.segments {
+            let mut data = vec![0; s.data.len()];
+            if read(s.paddr, &mut data) {
+                s.data = data;
+            }
+        }
+        now
+    }
+
     /// Checks that every segment lies inside a RAM of `ram_size` bytes.
     ///
     /// # Errors

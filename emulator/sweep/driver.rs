@@ -35,6 +35,7 @@ pub struct Sweep<'a> {
     image: &'a Image,
     plan: &'a Plan,
     baseline: Baseline,
+    shown: Image,
 }
 
 impl std::fmt::Debug for Sweep<'_> {
@@ -58,8 +59,11 @@ impl<'a> Sweep<'a> {
         image: &'a Image,
         plan: &'a Plan,
     ) -> Result<Self, SweepError> {
-        let baseline = Baseline::follow(&mut make()?, plan)?;
+        let mut machine = make()?;
+        let baseline = Baseline::follow(&mut machine, plan)?;
+        let shown = image.as_in(|at, bytes| machine.ram().read(at.0, bytes));
         Ok(Self {
+            shown,
             make,
             image,
             plan,
@@ -71,6 +75,13 @@ impl<'a> Sweep<'a> {
     #[must_use]
     pub const fn baseline(&self) -> &Baseline {
         &self.baseline
+    }
+
+    /// The image as it is in RAM where the undisturbed run was left: a kernel patches its own code.
+    /// Reports disassemble this.
+    #[must_use]
+    pub const fn shown(&self) -> &Image {
+        &self.shown
     }
 
     /// Boundaries of each part but the last.

@@ -1,6 +1,8 @@
 //! Which boundaries there are, and what time does at them.
 
-use crate::programs::{CLEAN, source, window};
+use serde_json::Value;
+
+use crate::programs::{CLEAN, forms, source, window};
 use crate::support::{Outcome, folder, iretrace};
 
 /// Sweeps a program from `ready` to `last`.
@@ -63,4 +65,18 @@ fn output_is_part_of_a_run() {
     sweep(&with("mov byte ptr [text], 'b'"), &[])
         .ends_with(100)
         .shows(&["3 differs", "to the end: console output"]);
+}
+
+/// A kernel that patches its own code is shown as it runs.
+#[test]
+fn the_listing_is_of_the_code_that_runs() {
+    let patches = CLEAN
+        .replace("ready:", "    mov byte ptr [patched], 0xf8\nready:")
+        .replacen("    nop\n", "patched:\n    nop\n", 1);
+    let folder = folder();
+    let image = source(&folder, &patches);
+    let report: Value = serde_json::from_str(&forms(&window(&image)).json).expect("JSON");
+    let listing = report["listing"].as_array().expect("a list").iter();
+    let texts: Vec<&str> = listing.filter_map(|l| l["text"].as_str()).collect();
+    assert_eq!(texts, ["clc", "nop", "nop"]);
 }

@@ -232,7 +232,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     };
     let sweep = Sweep::new(&make, &image, &plan)?;
     let command = args.again(&image, &config, &schedule);
-    let outline = Report::outline(&image, sweep.baseline(), command, sweep.part_size());
+    let outline = Report::outline(sweep.shown(), sweep.baseline(), command, sweep.part_size());
     let shard = args.sweep.shard.unwrap_or(Shard::WHOLE);
     let wanted = (0..sweep.parts()).filter(|&n| shard.has(n)).collect();
     let mut gather = Gather::new(wanted, args.sweep.limit);
@@ -251,7 +251,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
     let inputs = [Some(&args.image.image), args.sweep.checkpoint.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     let files = args.report.open(&inputs)?;
-    let interrupted = args.explore(&sweep, &image, &mut gather, checkpoint.as_mut())?;
+    let interrupted = args.explore(&sweep, &mut gather, checkpoint.as_mut())?;
     if let Some(checkpoint) = checkpoint {
         checkpoint.finish()?;
     }
@@ -266,7 +266,7 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
         return Ok(interrupted.unwrap_or(ExitCode::Success));
     }
     let mut code = Code::default();
-    code.add(&image, gather.sum().rips());
+    code.add(sweep.shown(), gather.sum().rips());
     let report = outline.filled(gather.sum(), &code, &|part| gather.counts(part));
     files.show(&report)?;
     let code = exit_code(&report);
@@ -299,7 +299,6 @@ impl SweepArgs {
     fn explore(
         &self,
         sweep: &Sweep<'_>,
-        image: &Image,
         gather: &mut Gather,
         mut checkpoint: Option<&mut Checkpoint>,
     ) -> Result<bool, Failure> {
@@ -322,7 +321,7 @@ impl SweepArgs {
         let begin = std::time::Instant::now();
         sweep.explore(&parts, jobs, &stop, &mut |part, tally| {
             if let Some(checkpoint) = &mut checkpoint {
-                checkpoint.add(part, tally, image)?;
+                checkpoint.add(part, tally, sweep.shown())?;
             }
             progress.add(size(part), tally.cases);
             cases += tally.cases;
