@@ -30,7 +30,7 @@ impl Device for SystemControl {
     }
 
     fn port_read(&mut self, _port: u16, _size: u8, ctx: &mut DeviceContext<'_>) -> u32 {
-        let refresh = (ctx.now() / REFRESH & 1) as u8;
+        let refresh = ((ctx.now() / REFRESH) & 1) as u8;
         u32::from(self.written | refresh << 4)
     }
 

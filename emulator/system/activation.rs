@@ -185,7 +185,7 @@ impl Activations {
             a.id.serial <= serial
                 && nth.is_some_and(|n| a.id.nth <= n)
                 && matches!(a.len, 40 | 48)
-                && a.top() % 16 == 0
+                && a.top().is_multiple_of(16)
         };
         let all = saved.open.iter().chain(&saved.frames);
         let rising = saved.open.is_sorted_by(|a, b| a.id.serial < b.id.serial);
