@@ -40,7 +40,8 @@
 //! Data flows one way: [`load`] makes an image of a file; [`machine`] runs it, with [`engine`]
 //! (the only user of Unicorn) for ordinary instructions and [`system`] (microcode over the pure
 //! rules of [`arch`]) for everything else, [`device`]s around it and a [`schedule`] of injections;
-//! [`trace`] takes the events and writes them down; [`check`] turns them into findings.
+//! [`trace`] takes the events and writes them down; [`check`] turns them into findings; [`sweep`]
+//! explores schedules, and [`testing`] is the harness for handlers alone.
 //!
 //! # Extending it
 //! * [`machine::Plugin`] sees every event, and may stop the run, inject, read and write the machine.
@@ -53,11 +54,14 @@ pub mod arch;
 pub mod check;
 pub mod device;
 pub mod engine;
+pub mod html;
 pub mod load;
 pub mod machine;
-mod printable;
+pub mod matrix;
+pub mod printable;
 pub mod schedule;
 mod suggest;
 pub mod sweep;
 pub mod system;
+pub mod testing;
 pub mod trace;

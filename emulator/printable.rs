@@ -1,4 +1,4 @@
-//! Text from outside, made fit for one line of a terminal or a log.
+//! Text made fit for people: from outside, for one line of a terminal or a log; numbers; commands.
 
 /// `text` on one line: control characters and direction marks are escaped, and what is behind the
 /// first `longest` characters is left out.
@@ -25,4 +25,51 @@ pub fn printable(text: &str, longest: usize) -> String {
 pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `5,123`.
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A command as a shell would take it.
+#[must_use]
+pub fn quoted(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    let words = words.iter().map(|w| {
+        if !w.is_empty() && w.chars().all(plain) {
+            w.clone()
+        } else {
+            format!("'{}'", w.replace('\'', r"'\''"))
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(5123), "5,123");
+        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
+    }
+
+    #[test]
+    fn a_shell_reads_the_words_back() {
+        let words = ["a", "PF,addr=0x1000+nmi", "it's", "", "$x"].map(str::to_owned);
+        assert_eq!(quoted(&words), r"a PF,addr=0x1000+nmi 'it'\''s' '' '$x'");
+    }
 }

@@ -75,14 +75,32 @@ fn each_bug_is_in_the_table_with_its_command() {
 }
 
 #[test]
+fn the_matrix_says_what_is_shown() {
+    let first = "$ iretrace matrix --pages lazy,walk --nmi naive,nestable --quick --no-costs";
+    let shown = block(first);
+    let words = first.split_whitespace().skip(2);
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_iretrace"))
+        .args(words)
+        .output()
+        .expect("the program runs");
+    assert_eq!(run.status.code(), Some(100));
+    let out = String::from_utf8(run.stdout).expect("UTF-8");
+    let seen: Vec<&str> = out.lines().take(shown.len()).collect();
+    assert!(shown.len() > 6);
+    assert_eq!(shown, seen);
+}
+
+#[test]
 fn the_commands_under_use_parse() {
-    let use_it = block("## Use");
-    let commands: Vec<&str> = use_it
-        .into_iter()
-        .filter(|l| l.starts_with("iretrace "))
-        .collect();
-    assert!(commands.len() >= 8, "the block under Use is gone");
-    for command in commands {
+    let commands = |block: Vec<&'static str>| {
+        let commands = block.into_iter().filter(|l| l.starts_with("iretrace "));
+        commands.collect::<Vec<_>>()
+    };
+    let used = commands(block("## Use"));
+    assert!(used.len() >= 8, "the block under Use is gone");
+    let tour = commands(block("## The thread"));
+    assert!(tour.len() >= 5, "the block under The thread is gone");
+    for command in used.into_iter().chain(tour) {
         let words: Vec<&str> = command
             .split("  #")
             .next()
@@ -108,4 +126,23 @@ fn the_commands_under_use_parse() {
             String::from_utf8_lossy(&run.stderr)
         );
     }
+}
+
+#[test]
+fn the_test_of_a_handler_fails_as_shown() {
+    let source = block("```asm\n#@ gate PF page_fault");
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!("#@ gate PF page_fault\n{}\n", source[1..].join("\n"));
+    std::fs::write(folder.path().join("pf.S"), text).expect("written");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_iretrace"))
+        .args(["test", "pf.S"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the program runs");
+    assert_eq!(run.status.code(), Some(100));
+    let out = String::from_utf8(run.stdout).expect("UTF-8");
+    assert_eq!(
+        block("$ iretrace test pf.S"),
+        out.lines().collect::<Vec<_>>()
+    );
 }

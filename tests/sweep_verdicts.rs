@@ -271,21 +271,38 @@ fn the_oracle_has_the_last_word() {
     assert_eq!(swept.tally.cases, 5);
 }
 
+/// A second NMI at every boundary of what the first one causes, in a few instructions near each program's
+/// end, where its handlers are in place.
 #[test]
 fn reductions_change_no_verdict_at_depth_two() {
-    for (program, from) in [("@nested-nmi", "_start"), ("@nmi-nestable", "work_copy")] {
+    let mut runs = [0; 2];
+    let mut check = |program: &str, from: u64, patience: u64| {
         let both = [true, false].map(|reduce| {
-            sweep(program, |plan, image| {
-                let first = first_arrival(image, from);
-                plan.from = Some(Bound::Icount(first));
-                plan.to = Some(Bound::Icount(first + 2));
+            sweep(program, |plan, _| {
+                plan.from = Some(Bound::Icount(from));
+                plan.to = Some(Bound::Icount(from + 3));
                 plan.reduce = reduce;
+                plan.patience = patience;
+                plan.horizon = 3_000;
                 plan.levels = vec![vec![Shot::nmi()]; 2];
             })
         });
         assert_eq!(classes(&both[0]), classes(&both[1]), "{program}");
         assert_eq!(both[0].tally.spots, both[1].tally.spots, "{program}");
+        for (sum, swept) in runs.iter_mut().zip(&both) {
+            *sum += swept.tally.runs;
+        }
+    };
+    for program in iretrace::load::builtin::list() {
+        let program = format!("@{}", program.name);
+        let from = length(&open(&program)).saturating_sub(400);
+        check(&program, from, 300);
     }
+    for (program, from) in [("@nested-nmi", "_start"), ("@nmi-nestable", "work_copy")] {
+        check(program, first_arrival(&open(program), from), 100_000);
+    }
+    println!("{} runs instead of {}", runs[0], runs[1]);
+    assert!(runs[1] > runs[0] + 1_000, "{runs:?}");
 }
 
 #[test]

@@ -231,7 +231,8 @@ impl Checks {
 
     /// Where the machine must come to a boundary, if it comes there.
     pub(crate) fn stop_at(&self) -> Option<VirtAddr> {
-        self.config.nmi_body.filter(|_| self.nmi_unserved.waits())
+        // Also while no NMI waits for it: another set of stops costs all translated code.
+        self.config.nmi_body
     }
 
     /// The pages whose accesses must be shown to [`accessed`](Self::accessed).
@@ -251,9 +252,9 @@ impl Checks {
         self.pages().next().is_some()
     }
 
-    /// Changes when [`pages`](Self::pages) or [`stop_at`](Self::stop_at) do.
+    /// Changes when [`pages`](Self::pages) do.
     pub(crate) fn generation(&self) -> u64 {
-        self.red_zone_clobbered.generation() << 1 | u64::from(self.nmi_unserved.waits())
+        self.red_zone_clobbered.generation()
     }
 
     /// The instruction at RIP makes these accesses now. `reads`: it also reads what it writes.

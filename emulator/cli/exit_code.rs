@@ -30,7 +30,7 @@ pub enum ExitCode {
     Limit,
     /// A golden trace differs.
     Golden,
-    /// Findings at or above the denied level.
+    /// Findings at or above the denied level; failing tests.
     Findings,
     /// Fine.
     Success,
@@ -80,7 +80,7 @@ pub const TABLE: [(ExitCode, u8, &str); 13] = [
     (
         ExitCode::Findings,
         100,
-        "findings at or above the denied level",
+        "findings at or above the denied level, or failing tests",
     ),
     (ExitCode::Success, 0, "fine"),
 ];

@@ -7,6 +7,7 @@ use iretrace::engine::EngineError;
 use iretrace::load::LoadError;
 use iretrace::load::error::printable;
 use iretrace::machine::MachineError;
+use iretrace::matrix::MatrixError;
 use iretrace::schedule::{ResolveError, ScheduleError};
 use iretrace::sweep::SweepError;
 use iretrace::trace::FilterError;
@@ -94,6 +95,19 @@ impl From<SweepError> for Failure {
             code,
             message: e.to_string(),
         }
+    }
+}
+
+impl From<MatrixError> for Failure {
+    fn from(e: MatrixError) -> Self {
+        let message = e.to_string();
+        let code = match e {
+            MatrixError::Load { error, .. } => Self::from(error).code,
+            MatrixError::Sweep { error, .. } => Self::from(error).code,
+            MatrixError::Definition(_) => ExitCode::Internal,
+            MatrixError::NoWindow { .. } => ExitCode::Usage,
+        };
+        Self { code, message }
     }
 }
 

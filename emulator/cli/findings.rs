@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use iretrace::arch::VirtAddr;
 use iretrace::check::{Finding, Findings, Policy, Severity};
 use iretrace::load::Image;
+use iretrace::printable::quoted;
 use iretrace::trace::{Symbols as _, TextOptions, TextRenderer};
 use serde_json::{Value, json};
 
@@ -143,17 +144,4 @@ impl Shown<'_> {
         file.write_all(text.as_bytes())
             .map_err(|e| Failure::output_file(path, &e))
     }
-}
-
-/// A command as a shell would take it.
-pub fn quoted(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-    let words = words.iter().map(|w| {
-        if !w.is_empty() && w.chars().all(plain) {
-            w.clone()
-        } else {
-            format!("'{}'", w.replace('\'', r"'\''"))
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
 }

@@ -1,5 +1,7 @@
 //! Numbers on the command line.
 
+pub use iretrace::printable::grouped;
+
 /// Splits a number from its suffix: `64M` gives 64 and `M`. Digits may be grouped with `_`, and
 /// are hex after `0x`.
 fn split(text: &str) -> Result<(u64, &str), String> {
@@ -78,19 +80,6 @@ pub fn plain32(text: &str) -> Result<u32, String> {
     u32::try_from(plain(text)?).map_err(|_| "more than 32 bits".to_owned())
 }
 
-/// `5,123`.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// `64M`, `4K`, or the plain number: what [`size`] reads back.
 pub fn shown_size(bytes: u64) -> String {
     for (shift, suffix) in [(30, "G"), (20, "M"), (10, "K")] {
@@ -150,9 +139,5 @@ mod tests {
         for n in [0, 1, 4096, 4097, 64 << 20, (64 << 20) + 1024, 3 << 30] {
             assert_eq!(size(&shown_size(n)), Ok(n), "{n}");
         }
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(5123), "5,123");
-        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
     }
 }

@@ -17,6 +17,7 @@ use super::dump::{self, DumpList};
 use super::exit_code::ExitCode;
 use super::failure::Failure;
 use super::findings::Shown;
+use super::guest_tests::CountedTests;
 use super::image_args::ImageArgs;
 use super::machine_args::MachineArgs;
 use super::output::{self, Color};
@@ -36,7 +37,7 @@ Examples:
   iretrace run entry.S --exception 'page-fault@at=main,ec=0x2,addr=0x1000'
   iretrace run kernel.elf --format jsonl -o trace.jsonl
   iretrace run kernel.elf --until nmi_entry --dump regs,idt
-  iretrace run kernel.elf --console
+  iretrace run --console -- kernel.elf          as a cargo runner; KTAP and PASS: lines are counted
   iretrace run kernel.elf -q --deny warning --nmi-body do_nmi --findings found.json
   iretrace run boot.bin --base 0x8000
   iretrace run kernel.elf --until main --save main.state && iretrace run kernel.elf --load main.state
@@ -161,6 +162,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         session.machine.on_console(console.writer(stop));
     }
 
+    let tests = CountedTests::default();
+    if args.trace.console {
+        session.machine.add_sink(Box::new(tests.clone()));
+    }
     if let Some(config) = args.checks.config(&session.image)? {
         session.machine.enable_checks(config);
     }
@@ -201,7 +206,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         }
     }
     let denied = show_findings(args, &session, events)?;
-    let code = ExitCode::of_stop(&stop);
+    let code = ExitCode::of_stop(&stop).min(tests.say());
     Ok(if denied {
         code.min(ExitCode::Findings)
     } else {

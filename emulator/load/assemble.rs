@@ -118,7 +118,7 @@ pub(super) fn source(
 }
 
 /// The last component of `name`, in characters that no tool reads as anything else.
-fn work_name(name: &str) -> String {
+pub(super) fn work_name(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or_default();
     let plain: String = last
         .chars()
@@ -407,7 +407,7 @@ fn mentions(text: &[u8], name: &str) -> bool {
 }
 
 /// What of a line of the tools' output is an error, without its decoration.
-fn error_line(line: &str) -> Option<String> {
+pub(super) fn error_line(line: &str) -> Option<String> {
     let line = line.trim().trim_start_matches("ld: ");
     let noise = line.is_empty()
         || line.ends_with("Assembler messages:")

@@ -59,7 +59,7 @@ pub const STACK_SIZE: u64 = 16 << 10;
 pub const APIC_PAGE: u64 = 0xfee0_0000;
 
 /// The GDT, from selector 8 on.
-const GDT: [Segment; 5] = [
+pub(crate) const GDT: [Segment; 5] = [
     Segment::flat_code64(0x08, 0),
     Segment::flat_data(0x10, 0),
     Segment::flat_code32(0x18, 3),
@@ -232,7 +232,7 @@ fn area(segments: &[LoadSegment], need: u64, ram: u64) -> Option<u64> {
 }
 
 /// The eight bytes of a code or data descriptor (SDM vol. 3, 3.4.5).
-pub(super) const fn descriptor(s: &Segment) -> u64 {
+pub(crate) const fn descriptor(s: &Segment) -> u64 {
     // G is set in all of them, so the limit field counts 4 KiB units.
     let limit = (s.limit >> 12) as u64;
     (limit & 0xffff)

@@ -67,7 +67,7 @@ pub enum LoadError {
         /// The file.
         file: String,
         /// The place, the problem and the mend.
-        fault: LinuxFault,
+        fault: Box<LinuxFault>,
     },
     /// An option contradicts the content.
     #[error("{file}: {problem}; {mend}")]

@@ -14,9 +14,12 @@ use super::assemble::Limits;
 use super::error::LoadError;
 
 /// Sets each limit that may be set, then becomes the tool. A subshell tries first, because a
-/// failing `ulimit` may end the shell.
-const LIMITED: &str = r#"limit() { (ulimit "$1" "$2") 2>/dev/null && ulimit "$1" "$2"; }
-limit -c 0; limit -t "$1"; limit -f "$2"; limit -v "$3"; shift 3; exec "$@""#;
+/// failing `ulimit` may end the shell: all at once, and one by one only if that fails.
+const LIMITED: &str = r#"all() { ulimit -c 0 && ulimit -t "$1" && ulimit -f "$2" && ulimit -v "$3"; }
+limit() { (ulimit "$1" "$2") 2>/dev/null && ulimit "$1" "$2"; }
+if (all "$@") 2>/dev/null; then all "$@"
+else limit -c 0; limit -t "$1"; limit -f "$2"; limit -v "$3"; fi
+shift 3; exec "$@""#;
 
 /// How much of a tool's output is read.
 const MOST_TEXT: u64 = 256 << 10;
@@ -94,7 +97,8 @@ impl Tool {
             Err(e) => return Err(work(e)),
         };
         let deadline = Instant::now() + Duration::from_secs(limits.seconds.max(1).into());
-        let mut pause = Duration::from_millis(1);
+        // Most sources take a few milliseconds, and tests assemble thousands.
+        let mut pause = Duration::from_micros(500);
         let status = loop {
             if let Some(status) = child.try_wait().map_err(work)? {
                 break status;
@@ -106,7 +110,7 @@ impl Tool {
                 return Err(self.stopped(file, format!("took more than {} s", limits.seconds)));
             }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(16));
+            pause = (pause * 5 / 4).min(Duration::from_millis(16));
         };
         let mut text = Vec::new();
         File::open(&messages)

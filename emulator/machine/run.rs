@@ -37,6 +37,14 @@ impl Machine {
         self.run_to_stop(until)
     }
 
+    /// Whether the delivery with this number has been resumed, or forgotten, at the present boundary:
+    /// as [`Until::Resumed`] has it, without running anything.
+    pub fn is_resumed(&mut self, serial: u64) -> bool {
+        self.note_place();
+        self.note_resumption();
+        !self.cpu.activations.is_unresumed(serial)
+    }
+
     /// Ends runs when so many instructions have retired since reset.
     pub const fn set_max_insns(&mut self, max_insns: u64) {
         self.config.max_insns = max_insns;

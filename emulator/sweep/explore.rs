@@ -16,16 +16,27 @@ use crate::trace::{Boundary, Source};
 const MAX_STEPS: u32 = 1 << 24;
 
 /// The injections of a case, as they are added one by one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Chain {
     shots: Vec<String>,
     order: Vec<(u64, u32)>,
     schedule: Vec<String>,
+    /// Boundaries at which those before the last one are the same case.
+    times: u64,
 }
 
 impl Chain {
-    fn with(&self, shot: &Shot, at: Boundary) -> Self {
+    const NONE: Self = Self {
+        shots: Vec::new(),
+        order: Vec::new(),
+        schedule: Vec::new(),
+        times: 1,
+    };
+
+    /// `places`: at how many boundaries the injection before it is the same case.
+    fn with(&self, shot: &Shot, at: Boundary, places: usize) -> Self {
         let mut new = self.clone();
+        new.times = new.times.saturating_mul(places as u64);
         new.shots.push(shot.name().to_owned());
         new.order.push((at.icount, at.sub));
         new.schedule
@@ -39,6 +50,7 @@ impl Chain {
             order: &self.order,
             schedule: &self.schedule,
             rips,
+            times: self.times,
         }
     }
 }
@@ -167,7 +179,7 @@ impl<'a> Explorer<'a> {
     /// case stands for all boundaries from `first` on.
     fn case_at(&mut self, shot: &Shot, number: usize, lands: Option<usize>, first: usize) {
         let places = &self.baseline.places;
-        let chain = Chain::default().with(shot, places[number].at);
+        let chain = Chain::NONE.with(shot, places[number].at, 1);
         let rips: Vec<u64> = places[first..=number].iter().map(|p| p.rip).collect();
         let case = chain.case(&rips);
         self.tally.runs += 1;
@@ -180,7 +192,7 @@ impl<'a> Explorer<'a> {
         // Nothing that is latched meanwhile is seen by software, so it is raised where it is taken.
         if self.step_to(places[lands].at) {
             let fork = Fork::new(&mut self.machine, self.baseline, lands, &mut self.moments);
-            let outcome = self.shoot(shot, &fork, &chain, 1);
+            let outcome = self.shoot(shot, &fork, &chain, rips.len());
             self.tally.add(&case, &outcome);
             self.machine.rewind(&fork.mark);
             self.machine.unmark();
@@ -193,8 +205,10 @@ impl<'a> Explorer<'a> {
     }
 
     /// Raises `shot` here, at level `level`; follows it, and what may be raised in its handler, to
-    /// the verdict. `fork` is where the first of the chain was raised.
-    fn shoot(&mut self, shot: &Shot, fork: &Fork, chain: &Chain, level: usize) -> Outcome {
+    /// the verdict. `fork` is where the first of the chain was raised, `places` at how many
+    /// boundaries the last one is the same case.
+    fn shoot(&mut self, shot: &Shot, fork: &Fork, chain: &Chain, places: usize) -> Outcome {
+        let level = chain.shots.len();
         if level == 1 && shot.kind() == StimulusKind::Nmi && self.machine.cpu().nmi.pending {
             return Outcome::new(Verdict::Same, "merged with one that waits");
         }
@@ -215,7 +229,7 @@ impl<'a> Explorer<'a> {
                 None => Outcome::new(Verdict::NotTaken, "the event is not taken"),
                 Some(serial) => {
                     if level < self.plan.levels.len() {
-                        self.explore_handler(serial, fork, chain, level);
+                        self.explore_handler(serial, fork, chain, places);
                     }
                     let first = if level == 1 {
                         serial
@@ -242,12 +256,12 @@ impl<'a> Explorer<'a> {
     /// Raises the shots of the next level at every boundary of what the event that was just delivered
     /// has caused, and comes back to its handler's first. That is the handler, and beyond it what goes
     /// on in another way than undisturbed, up to where a handler around it is resumed.
-    fn explore_handler(&mut self, serial: u64, fork: &Fork, chain: &Chain, level: usize) {
+    fn explore_handler(&mut self, serial: u64, fork: &Fork, chain: &Chain, places: usize) {
         let handler = self.machine.mark();
         if fork.serial.get().is_none() {
             fork.serial.set(Some(serial));
         }
-        let shots = &self.plan.levels[level];
+        let shots = &self.plan.levels[chain.shots.len()];
         // Boundaries at which a shot was raised that has not been taken yet.
         let mut held: Vec<Vec<(Boundary, u64)>> = vec![Vec::new(); shots.len()];
         let mut steps = 0u64;
@@ -275,14 +289,14 @@ impl<'a> Explorer<'a> {
                 let waited = std::mem::take(held);
                 // Where it is over, only what was raised before is left.
                 if !over {
-                    self.at_level(shot, fork, chain, level, &[(at, rip)]);
+                    self.at_level((shot, chain, places), fork, &[(at, rip)]);
                 }
                 if !waited.is_empty() {
                     if self.plan.reduce {
-                        self.at_level(shot, fork, chain, level, &waited);
+                        self.at_level((shot, chain, places), fork, &waited);
                     } else {
                         for one in waited {
-                            self.at_level(shot, fork, chain, level, &[one]);
+                            self.at_level((shot, chain, places), fork, &[one]);
                         }
                     }
                 }
@@ -299,21 +313,20 @@ impl<'a> Explorer<'a> {
         self.machine.unmark();
     }
 
-    /// One case at a deeper level: raised at `places`, taken here (or by whatever comes after).
+    /// One case at a deeper level: `shot` after `chain`, whose last one is the same case at so many
+    /// boundaries; raised at `places`, taken here (or by whatever comes after).
     fn at_level(
         &mut self,
-        shot: &Shot,
+        (shot, chain, times): (&Shot, &Chain, usize),
         fork: &Fork,
-        chain: &Chain,
-        level: usize,
         places: &[(Boundary, u64)],
     ) {
         let Some(&(at, _)) = places.last() else {
             return;
         };
-        let chain = chain.with(shot, at);
+        let chain = chain.with(shot, at, times);
         let here = self.machine.mark();
-        let outcome = self.shoot(shot, fork, &chain, level + 1);
+        let outcome = self.shoot(shot, fork, &chain, places.len());
         self.machine.rewind(&here);
         self.machine.unmark();
         self.tally.runs += 1;

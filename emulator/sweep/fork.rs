@@ -66,40 +66,45 @@ impl Fork {
             .map(|a| a.id.serial)
             .collect();
         let mut here = self.number;
-        let mut moved = false;
         while let (Some(serial), Some(next)) = (open.pop(), baseline.places[here].resumed()) {
             if self.targets.len() >= MAX_TARGETS || next >= baseline.places.len() {
                 break;
             }
             here = next;
-            if !known.contains_key(&next) {
-                moved = true;
-                while machine.boundary() != baseline.places[next].at {
+            let at = baseline.places[next].at;
+            let moment = self.moment(machine, known, next, |machine| {
+                while machine.boundary() != at {
                     if machine.advance(Until::Boundary) != StopReason::Until {
-                        open.clear();
-                        break;
+                        return false;
                     }
                 }
-                if machine.boundary() == baseline.places[next].at {
-                    known.insert(next, Rc::new(machine.moment(&self.mark)));
-                }
-            }
-            if let Some(moment) = known.get(&next) {
-                self.targets.push((next, serial, Rc::clone(moment)));
-            }
+                true
+            });
+            let Some(moment) = moment else { break };
+            self.targets.push((next, serial, moment));
         }
         if baseline.stop != StopReason::Until {
-            if !known.contains_key(&END) {
-                moved = true;
-                if machine.advance(Until::Never) == baseline.stop {
-                    known.insert(END, Rc::new(machine.moment(&self.mark)));
-                }
-            }
-            self.end = known.get(&END).map(Rc::clone);
+            self.end = self.moment(machine, known, END, |machine| {
+                machine.advance(Until::Never) == baseline.stop
+            });
         }
-        if moved {
-            machine.rewind(&self.mark);
+        machine.rewind(&self.mark);
+    }
+
+    /// The moment `number` of the undisturbed run, if it is known, or if `go` leads there.
+    fn moment(
+        &self,
+        machine: &mut Machine,
+        known: &mut Moments,
+        number: usize,
+        go: impl FnOnce(&mut Machine) -> bool,
+    ) -> Option<Rc<Moment>> {
+        if let Some(moment) = known.get(&number) {
+            return Some(Rc::clone(moment));
         }
+        let moment = go(machine).then(|| Rc::new(machine.moment(&self.mark)))?;
+        known.insert(number, Rc::clone(&moment));
+        Some(moment)
     }
 
     /// The deliveries around it that are waited for, the innermost first.

@@ -76,22 +76,25 @@ pub struct Case<'a> {
     /// Before which instructions the last one may have been: one for each boundary that is the same
     /// case.
     pub rips: &'a [u64],
+    /// How many boundaries, each with each, those before the last one may have been at.
+    pub times: u64,
 }
 
 impl Tally {
-    /// Adds a case, which stands for one at each of its boundaries.
+    /// Adds a case, which stands for one at each of its boundaries, and each of those before.
     pub fn add(&mut self, case: &Case<'_>, outcome: &Outcome) {
-        let weight = case.rips.len() as u64;
-        self.cases += weight;
+        let count = case.times.saturating_mul(case.rips.len() as u64);
+        self.cases = self.cases.saturating_add(count);
         let mut places = BTreeMap::new();
         for &rip in case.rips {
-            *places.entry(rip).or_default() += 1;
+            *places.entry(rip).or_default() += case.times;
             let spot = Spot {
                 level: u8::try_from(case.shots.len()).unwrap_or(u8::MAX),
                 shot: case.shots.last().cloned().unwrap_or_default(),
                 rip,
             };
-            self.spots.entry(spot).or_default()[outcome.verdict as usize] += 1;
+            let n = &mut self.spots.entry(spot).or_default()[outcome.verdict as usize];
+            *n = n.saturating_add(case.times);
         }
         let mut key = Key {
             verdict: outcome.verdict,
@@ -102,7 +105,7 @@ impl Tally {
             key.what = "(one of too many classes)".to_owned();
         }
         let class = Class {
-            count: weight,
+            count,
             schedule: case.schedule.to_vec(),
             order: case.order.to_vec(),
             rip: outcome.rip,
@@ -217,6 +220,7 @@ mod tests {
             order: &[(at, 0)],
             schedule: &[format!("--nmi icount={at}")],
             rips: &vec![rip; weight],
+            times: 1,
         };
         tally.add(&case, &Outcome::new(Verdict::Finding, what));
         tally

@@ -74,6 +74,22 @@ impl Verdict {
         }
     }
 
+    /// What it means, for who reads a report without the manual.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Same => "the interrupted code goes on as if nothing had been",
+            Self::SameExcept => "so it does; bytes that nothing reads again differ",
+            Self::NotTaken => "the event was never taken",
+            Self::Limit => "not decided within the limits",
+            Self::NotModelled => "the machine needs what is not modelled",
+            Self::Differs => "the interrupted code goes on in another state",
+            Self::Finding => "a check reports an error",
+            Self::Hung => "the same state again and again, or halted for ever",
+            Self::Shutdown => "triple fault",
+        }
+    }
+
     /// Its name, as JSON has it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -11,6 +11,7 @@ fn help_has_examples_and_exit_codes() {
         "run",
         "sweep",
         "merge",
+        "test",
         "walk",
         "programs",
         "schema",

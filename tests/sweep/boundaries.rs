@@ -1,16 +1,13 @@
 //! Which boundaries there are, and what time does at them.
 
-use crate::programs::{CLEAN, INCLUDE, source};
-use crate::support::{Outcome, folder, iretrace, word};
+use crate::programs::{CLEAN, source, window};
+use crate::support::{Outcome, folder, iretrace};
 
 /// Sweeps a program from `ready` to `last`.
 fn sweep(text: &str, options: &[&str]) -> Outcome {
     let folder = folder();
     let image = source(&folder, text);
-    let window = ["--from", "ready", "--to", "last"];
-    let mut words = vec!["sweep", word(&image), "-I", INCLUDE];
-    words.extend(window.iter().chain(options));
-    iretrace(words)
+    iretrace(window(&image).iter().chain(options))
 }
 
 /// STI holds interrupts over the next instruction, and perhaps NMIs (SDM vol. 2, STI); it does not hold

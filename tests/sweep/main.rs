@@ -6,6 +6,8 @@ mod html;
 mod options;
 mod programs;
 mod schema;
+#[path = "../cli/schema.rs"]
+mod schemas;
 mod shards;
 #[path = "../cli/support.rs"]
 mod support;

@@ -6,23 +6,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::programs::{CLEAN, INCLUDE, NO_IDT, forms, linked_loop, long, run_long, source};
+use crate::programs::{CLEAN, INCLUDE, NO_IDT, forms, linked_loop, long, run_long, source, window};
 use crate::support::{file, folder, iretrace, outcome, program, word};
 
 #[test]
 fn exit_codes_say_what_was_found() {
     let folder = folder();
     let image = source(&folder, CLEAN);
-    let words = [
-        "sweep",
-        word(&image),
-        "-I",
-        INCLUDE,
-        "--from",
-        "ready",
-        "--to",
-        "last",
-    ];
+    let words = window(&image);
     let o = iretrace(words);
     o.ends_with(0).shows(&["3 boundaries", "3 cases"]);
     let image = source(&folder, NO_IDT);

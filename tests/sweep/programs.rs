@@ -1,6 +1,6 @@
 //! What is swept.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
@@ -41,6 +41,14 @@ nmi_entry:
 
 /// Where [`CLEAN`] finds what it includes.
 pub const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/include");
+
+/// A sweep of what lies between `ready` and `last` of [`CLEAN`], or of what was made from it.
+pub fn window(image: &Path) -> [&str; 8] {
+    let image = word(image);
+    [
+        "sweep", image, "-I", INCLUDE, "--from", "ready", "--to", "last",
+    ]
+}
 
 /// Writes a source.
 pub fn source(folder: &TempDir, text: &str) -> PathBuf {

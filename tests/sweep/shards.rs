@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::programs::{CLEAN, INCLUDE, NO_IDT, forms, run_long, source, undivided};
+use crate::programs::{CLEAN, NO_IDT, forms, run_long, source, undivided, window};
 use crate::support::{folder, iretrace, word};
 
 /// The files of all `n` shards.
@@ -75,16 +75,7 @@ fn merge_has_the_exit_code_of_the_sweep_and_takes_one_sweep_only() {
         folder.path().join("bad.jsonl"),
     );
     let image = source(&folder, CLEAN);
-    let words = [
-        "sweep",
-        word(&image),
-        "-I",
-        INCLUDE,
-        "--from",
-        "ready",
-        "--to",
-        "last",
-    ];
+    let words = window(&image);
     iretrace(words.iter().chain(&["--checkpoint", word(&clean)])).ends_with(0);
     let image = source(&folder, NO_IDT);
     let o = iretrace(["sweep", word(&image), "--checkpoint", word(&bad)]);

@@ -17,11 +17,6 @@ pub struct NmiUnserved {
 }
 
 impl NmiUnserved {
-    /// Whether the body's address matters now.
-    pub const fn waits(&self) -> bool {
-        self.waits.is_some()
-    }
-
     /// The next instruction is at RIP.
     pub fn boundary(&mut self, cx: &Context<'_>) {
         if self.waits.is_some() && is_body(cx.cpu, cx) {

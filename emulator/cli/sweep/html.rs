@@ -1,51 +1,16 @@
 //! A sweep's report as one page that needs nothing else: no script, no font, no other file.
 
 use std::collections::HashMap;
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Write as _};
 
-use iretrace::load::error::is_harmful;
+use iretrace::html::{Escaped, begin};
 use iretrace::sweep::{ClassReport, Column, Line, Report, Verdict};
 
 use super::super::number::grouped;
 use super::text;
 
-/// The style, light and dark.
+/// The style, beside the theme.
 const STYLE: &str = include_str!("html.css");
-
-/// What each verdict means, for who reads the page without the manual; in the order of
-/// [`Verdict::ALL`].
-const MEANING: [&str; Verdict::ALL.len()] = [
-    "the interrupted code goes on as if nothing had been",
-    "so it does; bytes that nothing reads again differ",
-    "the event was never taken",
-    "not decided within the limits",
-    "the machine needs what is not modelled",
-    "the interrupted code goes on in another state",
-    "a check reports an error",
-    "the same state again and again, or halted for ever",
-    "triple fault",
-];
-
-/// Text of the image, the guest or the user, fit for any place of the page: neither markup nor
-/// control characters nor marks that reorder what is around them.
-struct Escaped<'a>(&'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c if is_harmful(c) => write!(f, "{}", c.escape_default())?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The page.
 pub fn render(report: &Report) -> String {
@@ -56,14 +21,7 @@ pub fn render(report: &Report) -> String {
 }
 
 fn page(report: &Report, out: &mut String) -> fmt::Result {
-    let name = Escaped(&report.image);
-    write!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>sweep of {name}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-    )?;
+    begin(&format!("sweep of {}", report.image), STYLE, out)?;
     head(report, out)?;
     strip(report, out)?;
     out.push_str("<main>\n<div>\n<h2>Before each instruction</h2>\n");
@@ -136,7 +94,7 @@ fn head(report: &Report, out: &mut String) -> fmt::Result {
             "<li>{} <b>{}</b> {v} <span class=\"dim\">{}</span></li>",
             chip(v),
             grouped(count),
-            MEANING[v as usize],
+            v.meaning(),
         )?;
     }
     out.push_str("</ul>\n</header>\n");

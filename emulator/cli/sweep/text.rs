@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use iretrace::printable::quoted;
 use iretrace::sweep::{ClassReport, Line, Report, Verdict};
 
 use super::super::number::grouped;
@@ -215,5 +216,5 @@ pub fn again(report: &Report, class: &ClassReport) -> String {
             None => words.push(option.clone()),
         }
     }
-    super::super::findings::quoted(&words)
+    quoted(&words)
 }

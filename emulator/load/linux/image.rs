@@ -51,7 +51,10 @@ impl Linux {
 /// [`LoadError::Linux`].
 pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image, LoadError> {
     let file = name.clone();
-    let refused = |fault| LoadError::Linux { file, fault };
+    let refused = |fault: LinuxFault| LoadError::Linux {
+        file,
+        fault: Box::new(fault),
+    };
     let (setup, command_line, kernel) = match unpacked(bytes, options) {
         Ok(unpacked) => unpacked,
         Err(fault) => return Err(refused(fault)),

@@ -1,0 +1,82 @@
+//! Calls: that they happen, with which arguments, and on which stack.
+
+use crate::testing::error::TestError;
+use crate::testing::failure::Problem;
+use crate::testing::place::Place;
+use crate::testing::run::Run;
+
+/// The registers of arguments (System V ABI, 3.2.3).
+pub(crate) const ARGUMENTS: [&str; 6] = ["rdi", "rsi", "rdx", "rcx", "r8", "r9"];
+
+pub(super) fn check(
+    run: &Run,
+    name: &str,
+    times: Option<usize>,
+    arguments: &[(usize, u64)],
+) -> Result<Vec<Problem>, TestError> {
+    let expected = format!("call {name}");
+    if !run.session.case.program.stubs().iter().any(|s| s.0 == name) {
+        return Err(TestError::setup(
+            expected,
+            "it is no stub: the code defines it, or never refers to it",
+        ));
+    }
+    let calls = run.calls(name);
+    let mut problems = Vec::new();
+    match times {
+        Some(n) if n != calls.len() => problems.push(Problem::new(
+            &expected,
+            format!("{name} is called {} times, and not {n}", calls.len()),
+        )),
+        None if calls.is_empty() => {
+            problems.push(Problem::new(&expected, format!("{name} is never called")));
+        }
+        _ => {}
+    }
+    let Some(call) = calls.first() else {
+        return Ok(problems);
+    };
+    let diff: Vec<_> = arguments
+        .iter()
+        .filter(|(n, value)| call.arguments.get(*n) != Some(value))
+        .map(|(n, value)| {
+            let got = call.arguments.get(*n).copied().unwrap_or_default();
+            let register = ARGUMENTS.get(*n).copied().unwrap_or("?");
+            (
+                register.to_owned(),
+                format!("{value:#x}"),
+                format!("{got:#x}"),
+            )
+        })
+        .collect();
+    if !diff.is_empty() {
+        problems.push(Problem {
+            expected,
+            text: format!("{name} is called with other arguments (expected -> passed)"),
+            rip: Some(call.from),
+            diff,
+        });
+    }
+    Ok(problems)
+}
+
+pub(super) fn aligned(run: &Run, places: &[Place]) -> Result<Vec<Problem>, TestError> {
+    let program = &run.session.case.program;
+    let mut wanted = Vec::new();
+    for place in places {
+        wanted.push(program.resolve("aligned", place)?.0);
+    }
+    let mut problems: Vec<Problem> = Vec::new();
+    for &(entry, rsp, from) in &run.seen().entries {
+        if !wanted.is_empty() && !wanted.contains(&entry) {
+            continue;
+        }
+        if let Some(text) = run.session.misaligned(&program.name_of(entry), rsp, from) {
+            let problem = Problem::new("aligned calls", text).at(from);
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    Ok(problems)
+}

@@ -1,0 +1,32 @@
+//! The trace, line for line.
+
+use crate::testing::failure::Problem;
+use crate::testing::run::Run;
+
+pub(super) fn check(run: &Run, wanted: &str) -> Vec<Problem> {
+    let got = run.trace();
+    if got == wanted {
+        return Vec::new();
+    }
+    let (mut a, mut b) = (wanted.lines(), got.lines());
+    let mut number = 0;
+    let (expected, seen) = loop {
+        number += 1;
+        match (a.next(), b.next()) {
+            (Some(x), Some(y)) if x == y => {}
+            (x, y) => break (x, y),
+        }
+        if number > 1 << 20 {
+            break (None, None);
+        }
+    };
+    let shown = |l: Option<&str>| l.unwrap_or("(the end)").trim().to_owned();
+    vec![Problem {
+        expected: "golden".to_owned(),
+        text: format!(
+            "the trace differs from the golden one in line {number} (--bless writes it anew)"
+        ),
+        rip: None,
+        diff: vec![(format!("line {number}"), shown(expected), shown(seen))],
+    }]
+}
