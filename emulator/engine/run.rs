@@ -297,6 +297,7 @@ impl Engine {
         };
         let s = self.state_mut();
         s.stepping = step;
+        s.asked = false;
         // PAUSE leaves QEMU's loop on a way that raises no exception 1.
         let one = s.icount.saturating_add(1);
         s.limit = if step { one } else { limit };

@@ -221,8 +221,9 @@ impl Machine {
     }
 
     /// The present state as bytes from which [`from_saved`](Self::from_saved) makes a machine that goes
-    /// on alike: registers, FPU, cached translations, devices, RAM. What the checks have seen and what
-    /// is scheduled is not in it. `image` is what was loaded.
+    /// on alike: registers, FPU (but for the addresses of the last x87 instruction and its operand),
+    /// cached translations, devices, RAM. What the checks have seen and what is scheduled is not in it.
+    /// `image` is what was loaded.
     ///
     /// # Errors
     /// [`SavedError::Open`] where NMIs are blocked, or an event waits: the form has no place for that.

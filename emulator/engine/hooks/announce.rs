@@ -107,6 +107,7 @@ impl HookState {
             && self.blocks.get(index).is_some_and(special)
         {
             self.on_code(uc, start);
+            self.asked = true;
         }
     }
 

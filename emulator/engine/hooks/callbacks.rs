@@ -42,7 +42,12 @@ extern "C" fn block_hook(uc: *mut uc_engine, start: u64, size: u32, data: *mut c
 }
 
 extern "C" fn code_hook(uc: *mut uc_engine, rip: u64, _size: u32, data: *mut c_void) {
-    guarded(uc, data, (), |s| s.on_code(uc, rip));
+    guarded(uc, data, (), |s| {
+        // What begins with a step has been asked about then, whether or not calls are compiled in.
+        if !s.asked {
+            s.on_code(uc, rip);
+        }
+    });
 }
 
 extern "C" fn edge_hook(

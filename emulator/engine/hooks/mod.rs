@@ -117,6 +117,8 @@ pub(super) struct HookState {
     pub(super) la57: bool,
     /// One instruction at a time.
     pub(super) stepping: bool,
+    /// The instruction that a step begins with has been asked about.
+    pub(super) asked: bool,
     /// Guards are off: the machine has looked.
     pub(super) force: bool,
     pub(super) trace: bool,
@@ -176,6 +178,7 @@ impl HookState {
             bitness: 64,
             la57: false,
             stepping: false,
+            asked: false,
             force: false,
             trace: false,
             block_base: 0,
