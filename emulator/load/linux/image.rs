@@ -14,7 +14,7 @@ use crate::load::image::{Format, Image};
 /// What a kernel is started with.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LinuxOptions {
-    /// Added to [`COMMAND_LINE`], behind it: the kernel takes the last of contradicting options.
+    /// Added behind the command line that is always given: the kernel takes the last of contradicting options.
     pub append: Option<String>,
     /// The file of the initrd; absent: a program of ours, `programs/linux/init.S`.
     pub initrd: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub const COMMAND_LINE: &str = "earlyprintk=ttyS0,keep nokaslr panic=-1 reboot=t
 lpj=1000000 tsc=reliable no_timer_check tsc_early_khz=1000000 nolapic 8250.nr_uarts=0 \
 initcall_blacklist=jent_mod_init";
 
-/// What [`start`](super::start()) needs beside the segments.
+/// What the start of a kernel needs beside the segments.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Linux {
     /// The setup header, from 0x1f1 on.
