@@ -5,9 +5,11 @@
 //! frame. What it changed is compared with what had been translated. (Unicorn's own watch over changed code
 //! makes an unaligned read-modify-write twice when its first byte hits the running block.)
 //!
-//! A frame may only be fetched from after a [`crash`] scan since it last changed.
+//! A frame may only be fetched from after a [`crash`] scan since it last changed, and from its
+//! [`harmless`](super::harmless) copy if the scan finds anything.
 
 use super::crash;
+use super::harmless::Harmless;
 use super::ram::{Page, Ram};
 use crate::arch::PAGE_SIZE;
 use crate::system::page_hash::PageMap;
@@ -35,8 +37,9 @@ pub(super) struct CodeFrames {
     frames: PageMap<Box<CodeFrame>>,
     /// A bit for each frame: it has not been writable since it was scanned, and is safe.
     safe: Vec<u64>,
-    /// The same, and it is not: each instruction in it asks, and a scan costs more than one.
-    refused: Vec<u64>,
+    /// The same, and it is not: it has a copy, or there was no room for one.
+    suspect: Vec<u64>,
+    copies: Harmless,
 }
 
 const fn bit(frame: u64) -> (usize, u64) {
@@ -45,13 +48,14 @@ const fn bit(frame: u64) -> (usize, u64) {
 }
 
 impl CodeFrames {
-    pub(super) fn new(ram: u64) -> Self {
+    pub(super) fn new(ram: u64, copies: Harmless) -> Self {
         let words = (ram / PAGE_SIZE / 64) as usize + 1;
         Self {
             present: vec![0; words],
             frames: PageMap::default(),
             safe: vec![0; words],
-            refused: vec![0; words],
+            suspect: vec![0; words],
+            copies,
         }
     }
 
@@ -106,37 +110,53 @@ impl CodeFrames {
     pub(super) fn clear(&mut self) {
         self.present.fill(0);
         self.frames.clear();
+        self.suspect.fill(0);
+        self.copies.clear();
     }
 
     /// `frame` has changed, or may change unseen from now on.
     pub(super) fn changed(&mut self, frame: u64) {
         let (word, bit) = bit(frame);
-        for known in [&mut self.safe, &mut self.refused] {
+        for known in [&mut self.safe, &mut self.suspect] {
             if let Some(w) = known.get_mut(word) {
                 *w &= !bit;
             }
         }
     }
 
-    /// Whether Unicorn may translate whatever it finds in `frame`.
-    pub(super) fn is_safe(&mut self, frame: u64, ram: &Ram) -> bool {
+    /// Where Unicorn may fetch the code of `frame` from, whatever it is: the frame itself, or its copy.
+    pub(super) fn fetch_from(&mut self, frame: u64, ram: &Ram) -> Option<u64> {
         let (word, bit) = bit(frame);
-        let has = |known: &[u64]| known.get(word).is_none_or(|w| w & bit != 0);
-        if has(&self.refused) {
-            return false;
-        }
+        let has = |known: &[u64]| known.get(word).is_some_and(|w| w & bit != 0);
         if has(&self.safe) {
-            return true;
+            return Some(frame);
+        }
+        if has(&self.suspect) {
+            return self.copies.address(frame);
         }
         let mut page = [0; PAGE];
-        let safe = ram.read(frame, &mut page) && !crash::may_crash(&page);
-        let known = if safe {
-            &mut self.safe
-        } else {
-            &mut self.refused
-        };
-        known[word] |= bit;
-        safe
+        if !ram.read(frame, &mut page) {
+            return None;
+        }
+        if crash::suspects(&page).next().is_none() {
+            self.safe[word] |= bit;
+            return Some(frame);
+        }
+        self.suspect[word] |= bit;
+        let renewed = self.copies.renew(frame, &page);
+        self.copies.address(frame).filter(|_| renewed)
+    }
+
+    /// Whether Unicorn has not been shown these bytes, from `offset` on in `frame`, but others.
+    pub(super) fn is_altered(&self, frame: u64, offset: u64, bytes: &[u8]) -> bool {
+        let (word, bit) = bit(frame);
+        let suspect = self.suspect.get(word).is_some_and(|w| w & bit != 0);
+        suspect && self.copies.differs(frame, offset, bytes)
+    }
+
+    /// The copies, from which code may have been translated.
+    pub(super) const fn copies(&self) -> &Harmless {
+        &self.copies
     }
 
     /// An instruction stores into `frame`, which is to hold `new` where it holds `old`: whether the

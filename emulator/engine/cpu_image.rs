@@ -53,7 +53,7 @@ fn hflags(regs: &CpuState, single_step: bool) -> u32 {
         | bit(single_step, HF_TF)
 }
 
-/// Writes `regs` into the blob. FPU and SSE registers are left as they are.
+/// Writes `regs` into the front of the blob.
 pub(super) fn load(blob: &mut Blob, regs: &CpuState, single_step: bool) {
     for (n, value) in regs.gpr.iter().enumerate() {
         blob.set_u64(layout::REGS + 8 * n, *value);
@@ -62,7 +62,6 @@ pub(super) fn load(blob: &mut Blob, regs: &CpuState, single_step: bool) {
     // `cpu_exec` takes the status flags and DF from here when it begins, and puts them back.
     blob.set_u64(layout::EFLAGS, regs.rflags & FLAGS);
     blob.set_u32(layout::HFLAGS, hflags(regs, single_step));
-    blob.set_u32(layout::OLD_EXCEPTION, u32::MAX);
     blob.set_u64(layout::CR, regs.cr0);
     blob.set_u64(layout::CR + 32, regs.cr4);
     blob.set_u64(layout::EFER, regs.msr.efer);
@@ -83,7 +82,7 @@ pub(super) fn load(blob: &mut Blob, regs: &CpuState, single_step: bool) {
 
 /// Reads back what native code can have changed: general registers, RIP and flags (RF clear).
 pub(super) fn store(blob: &mut Blob, uc: *mut uc_engine, regs: &mut CpuState) {
-    blob.save(uc);
+    blob.save_front(uc);
     for (n, value) in regs.gpr.iter_mut().enumerate() {
         *value = blob.u64(layout::REGS + 8 * n);
     }

@@ -36,17 +36,14 @@ fn matches_from_lock(bytes: &[u8]) -> Option<bool> {
     Some(modrm >= 0xc0 && (any_group || modrm & 0x20 != 0))
 }
 
-/// Whether such an instruction may begin in this page, and end in it or in the next.
-pub(super) fn may_crash(page: &[u8; PAGE_SIZE as usize]) -> bool {
-    let mut from = 0;
-    while let Some(n) = page[from..].iter().position(|&b| b == LOCK) {
-        let end = page.len().min(from + n + LONGEST + 3);
-        if matches_from_lock(&page[from + n..end]) != Some(false) {
-            return true;
-        }
-        from += n + 1;
-    }
-    false
+/// Where the LOCK prefix of such an instruction may lie in this page; the rest of it may be in the
+/// next.
+pub(super) fn suspects(page: &[u8; PAGE_SIZE as usize]) -> impl Iterator<Item = usize> {
+    let is_suspect = |at: &usize| {
+        let end = page.len().min(at + LONGEST + 3);
+        page[*at] == LOCK && matches_from_lock(&page[*at..end]) != Some(false)
+    };
+    (0..page.len()).filter(is_suspect)
 }
 
 /// Whether the instruction with these bytes is one. (Where its end is not among them, because the
@@ -64,6 +61,10 @@ mod tests {
         let mut page = [0x90; 4096];
         page[at..at + bytes.len()].copy_from_slice(bytes);
         page
+    }
+
+    fn may_crash(page: &[u8; 4096]) -> bool {
+        suspects(page).next().is_some()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use iced_x86::{FlowControl, Instruction};
 
 use super::hooks::{At, Halt, NONE};
 use super::run::Cause;
-use super::{Engine, cpu_image, layout};
+use super::{Engine, cpu_image};
 use crate::arch::bits::rflags;
 use crate::arch::state::gpr;
 use crate::arch::{AccessKind, CpuState, VirtAddr};
@@ -32,6 +32,7 @@ impl Engine {
             | Halt::Disagree { .. }
             | Halt::Undefined { .. }
             | Halt::Unsafe
+            | Halt::Altered { .. }
             | Halt::BeforeBlock
             | Halt::Retranslate { .. }
             | Halt::Exception { vector: 1 } => {}
@@ -89,6 +90,7 @@ impl Engine {
                 Halt::Undefined { .. }
                     | Halt::Disagree { .. }
                     | Halt::Unsafe
+                    | Halt::Altered { .. }
                     | Halt::Refused {
                         kind: AccessKind::Fetch,
                         ..
@@ -111,7 +113,7 @@ impl Engine {
             Halt::Limit => Cause::Limit,
             Halt::RepSlice => Cause::RepSlice,
             Halt::CodeWrite => Cause::CodeWrite,
-            Halt::Unsafe => Cause::Unsafe,
+            Halt::Unsafe | Halt::Altered { .. } => Cause::Unsafe,
             Halt::At {
                 insn,
                 why: At::Intercept,
@@ -125,13 +127,10 @@ impl Engine {
                 ..
             } => Cause::Breakpoint,
             Halt::Exception { vector: 1 } => Cause::Stepped,
-            Halt::Exception { vector } => {
-                let error_code = self.blob.u32(layout::ERROR_CODE);
-                Cause::Exception {
-                    vector: vector as u8,
-                    error_code,
-                }
-            }
+            Halt::Exception { vector } => Cause::Exception {
+                vector: vector as u8,
+                error_code: self.error_code,
+            },
             Halt::Invalid => Cause::Invalid,
             Halt::Refused {
                 page,

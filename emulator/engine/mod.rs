@@ -39,6 +39,7 @@ mod debt;
 mod error;
 mod finish;
 mod fpu;
+mod harmless;
 #[expect(unsafe_code, reason = "Unicorn's callbacks and its C API")]
 mod hooks;
 #[expect(unsafe_code, reason = "Unicorn's hidden CPU state")]
@@ -64,7 +65,9 @@ pub use run::{Cause, Exit, RunOptions};
 pub use source::{Grant, Source};
 
 use crate::arch::PAGE_SIZE;
+use code_frames::CodeFrames;
 use error::check;
+use harmless::{COPIES, Harmless};
 use hooks::HookState;
 use layout::Blob;
 
@@ -104,6 +107,8 @@ pub struct Engine {
     tlb_stale: bool,
     debt: debt::Debt,
     rep_begun: Option<run::RepBegun>,
+    /// Of the last exception that Unicorn raised.
+    error_code: u32,
     foreign_hooks: bool,
 }
 
@@ -164,7 +169,15 @@ impl Engine {
             unsafe { uc_mem_map_ptr(uc, SCRATCH, scratch.len(), 3, scratch.host_base().cast()) },
             "map the scratch pages",
         )?;
-        let state = Box::into_raw(Box::new(HookState::new(ram, scratch)));
+        let copies = Harmless::new()?;
+        let pages = copies.pages();
+        check(
+            // SAFETY: as for the RAM.
+            unsafe { uc_mem_map_ptr(uc, COPIES, pages.len(), 5, pages.host_base().cast()) },
+            "map the copies of code",
+        )?;
+        let code = CodeFrames::new(ram.len(), copies);
+        let state = Box::into_raw(Box::new(HookState::new(ram, scratch, code)));
         let mut engine = Self {
             blob: Blob::new(uc)?,
             unicorn: ManuallyDrop::new(unicorn),
@@ -174,6 +187,7 @@ impl Engine {
             debt: debt::Debt::default(),
             tlb_stale: false,
             rep_begun: None,
+            error_code: 0,
             foreign_hooks: false,
         };
         hooks::install(uc, state)?;
@@ -313,9 +327,7 @@ impl Engine {
     /// control arrives there by a branch or a return. (With single steps, or hooks of somebody
     /// else's, however it arrives.)
     pub fn set_watch(&mut self, addresses: impl Iterator<Item = u64>) {
-        let watch = &mut self.state_mut().watch;
-        watch.clear();
-        watch.extend(addresses);
+        self.state_mut().set_watch(addresses);
     }
 
     /// Data accesses to these linear pages always stop ([`Cause::Data`]).
@@ -431,6 +443,8 @@ impl Drop for Engine {
                 let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, 0, (*self.state).ram.len());
                 let _ =
                     unicorn_engine_sys::uc_mem_unmap(self.uc, SCRATCH, (*self.state).scratch.len());
+                let copies = (*self.state).code.copies().pages().len();
+                let _ = unicorn_engine_sys::uc_mem_unmap(self.uc, COPIES, copies);
                 ManuallyDrop::drop(&mut self.unicorn);
             } else {
                 ManuallyDrop::drop(&mut self.unicorn);

@@ -6,7 +6,7 @@ use unicorn_engine_sys::uc_emu_start;
 use super::classify::Guard;
 use super::hooks::{Halt, NONE, REP_SLICE, Rep};
 use super::source::Source;
-use super::{Engine, cpu_image};
+use super::{Engine, cpu_image, layout};
 use crate::arch::bits::rflags;
 use crate::arch::state::gpr;
 use crate::arch::{AccessKind, CpuState, VirtAddr};
@@ -202,7 +202,7 @@ impl Engine {
             }
             if trap {
                 return Cause::Stepped;
-            } else if iterations == 0 && self.state().watch.contains(&regs.rip) {
+            } else if iterations == 0 && self.state().is_watched(regs.rip) {
                 return Cause::Watched;
             } else if iterations >= REP_SLICE {
                 return Cause::RepSlice;
@@ -223,6 +223,8 @@ impl Engine {
                         break Some(Cause::Invalid);
                     }
                     self.state_mut().looked_at = true;
+                    // It may have been about to come from a copy.
+                    self.flush_tlb();
                 }
                 Some(Cause::CodeWrite) if !self.state().code_writes => {
                     self.state_mut().code_writes = true;
@@ -283,13 +285,22 @@ impl Engine {
         };
     }
 
+    /// After an exception that Unicorn raised: its error code, and no double fault by the next one (a
+    /// contributory exception stays in its mind until somebody delivers it).
+    fn note_exception(&mut self) {
+        self.blob.save(self.uc);
+        self.error_code = self.blob.u32(layout::ERROR_CODE);
+        self.blob.set_u32(layout::OLD_EXCEPTION, u32::MAX);
+        self.blob.restore(self.uc);
+    }
+
     /// One `emu_start`, and what it takes to begin it again where only translation was at fault.
     /// `None`: stopped before a block that would pass the limit.
     #[expect(unsafe_code, reason = "runs Unicorn")]
     fn run_once(&mut self, regs: &mut CpuState, options: RunOptions, step: bool) -> Option<Cause> {
         self.drop_stale_code();
         cpu_image::load(&mut self.blob, regs, step);
-        self.blob.restore(self.uc);
+        self.blob.restore_front(self.uc);
         let limit = if options.step {
             u64::MAX
         } else {
@@ -328,7 +339,11 @@ impl Engine {
                         self.flush_tlb_now();
                     }
                 }
-                Some(halt @ (Halt::Disagree { start, .. } | Halt::Undefined { start, .. })) => {
+                Some(
+                    halt @ (Halt::Disagree { start, .. }
+                    | Halt::Undefined { start, .. }
+                    | Halt::Altered { start }),
+                ) => {
                     // Announced again, and refused again, whenever control comes here.
                     self.remove_translation(start);
                     break halt;
@@ -349,6 +364,9 @@ impl Engine {
         }
         let (count, flags) = (regs.gpr[gpr::RCX], regs.rflags);
         cpu_image::store(&mut self.blob, self.uc, regs);
+        if matches!(halt, Halt::Exception { vector } if vector != 1) {
+            self.note_exception();
+        }
         let (cause, iterations) = self.finish(regs, halt, count);
         // A REP instruction is where a run begins: see `BeginRep`.
         if iterations != 0 {

@@ -88,10 +88,13 @@ impl Engine {
             return;
         }
         for frame in std::mem::take(&mut self.stale_code) {
-            let at = PROBE_BASE + frame;
-            self.state_mut().probing = true;
-            let _ = self.unicorn.ctl_remove_cache(at, at + PAGE_SIZE);
-            self.state_mut().probing = false;
+            let copy = self.state().code.copies().address(frame);
+            for at in [Some(frame), copy].into_iter().flatten() {
+                let at = PROBE_BASE + at;
+                self.state_mut().probing = true;
+                let _ = self.unicorn.ctl_remove_cache(at, at + PAGE_SIZE);
+                self.state_mut().probing = false;
+            }
         }
     }
 }

@@ -12,3 +12,4 @@ mod modes;
 mod snapshots;
 mod stores;
 mod support;
+mod suspect_code;

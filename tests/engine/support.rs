@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use iretrace::arch::{CpuState, PAGE_SIZE, PhysAddr, VirtAddr};
 use iretrace::engine::{Cause, Engine, Exit, Grant, RunOptions, Source};
 
-pub const RAM: u64 = 1 << 20;
+pub const RAM: u64 = 2 << 20;
 pub const CODE: u64 = 0x4000;
 pub const STACK: u64 = 0x9000;
 pub const PAGE: u64 = PAGE_SIZE;

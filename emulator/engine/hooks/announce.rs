@@ -3,7 +3,7 @@
 use unicorn_engine_sys::{TranslationBlock, uc_engine};
 
 use super::super::blocks::{Block, Fast};
-use super::{Halt, HookState, NONE, REP_SLICE, Rep};
+use super::{Halt, HookState, NONE, REP_SLICE, Rep, page_bit};
 
 impl HookState {
     pub(super) fn on_edge(&mut self, uc: *mut uc_engine, tb: &TranslationBlock) {
@@ -11,8 +11,9 @@ impl HookState {
         if !self.stepping {
             self.translated += u64::from(tb.icount);
         }
-        let Some(index) = self.decode(start, size) else {
-            return self.stop(uc, Halt::Disagree { start });
+        let index = match self.decode(start, size) {
+            Ok(index) => index,
+            Err(halt) => return self.stop(uc, halt),
         };
         let Some(block) = self.blocks.get(index) else {
             return;
@@ -53,24 +54,40 @@ impl HookState {
         let icount = self.icount.wrapping_add(known.weight.into());
         let quick = known.start == start
             && known.tag == self.quick | u64::from(size)
+            && self.watch_pages & page_bit(start) == 0
             && icount <= self.limit;
         if quick {
             self.icount = icount;
             self.current = known.index;
+            return true;
         }
-        quick
+        self.rep_iterates(start)
+    }
+
+    /// Whether the block is a further iteration of the REP instruction under way, and no more.
+    #[inline]
+    fn rep_iterates(&mut self, start: u64) -> bool {
+        let looks = self.rep.looks + 1;
+        let goes_on = self.rep.active && self.rep.rip == start && !looks.is_multiple_of(REP_SLICE);
+        if goes_on {
+            self.rep.looks = looks;
+        }
+        goes_on
     }
 
     #[cold]
     pub(super) fn on_block(&mut self, uc: *mut uc_engine, start: u64, size: u32) {
-        let known = self.blocks.fast(start, size);
-        let Some(known) = known.or_else(|| self.look_up(start, size)) else {
-            return self.stop(uc, Halt::Disagree { start });
-        };
-        let index = known.index;
-        if self.rep.active && self.rep_goes_on(uc, start, index) {
+        if self.rep.active && self.rep_goes_on(uc, start) {
             return;
         }
+        let known = match self.blocks.fast(start, size) {
+            Some(known) => known,
+            None => match self.look_up(start, size) {
+                Ok(found) => found,
+                Err(halt) => return self.stop(uc, halt),
+            },
+        };
+        let index = known.index;
         if self.trace {
             self.trace_block(None);
         }
@@ -113,6 +130,9 @@ impl HookState {
 
     /// Why the block is not to run if there is a watched address in it.
     fn watched(&self, start: u64, size: u32, index: u32) -> Option<Halt> {
+        if self.watch_pages & page_bit(start) == 0 {
+            return None;
+        }
         let within = |at: u64| at.wrapping_sub(start) < u64::from(size);
         if !self.watch.iter().any(|&at| within(at)) {
             return None;
@@ -125,25 +145,29 @@ impl HookState {
         inside.then_some(Halt::BeforeBlock)
     }
 
-    /// Whether the block is a further iteration of the REP instruction under way.
-    fn rep_goes_on(&mut self, uc: *mut uc_engine, start: u64, index: u32) -> bool {
-        if self.rep.rip != start || index != self.current {
+    /// Whether the block is a further iteration of the REP instruction under way, but for
+    /// [`rep_iterates`](Self::rep_iterates) one that ends a slice.
+    fn rep_goes_on(&mut self, uc: *mut uc_engine, start: u64) -> bool {
+        if self.rep.rip != start {
             self.rep.active = false;
             self.set_quick();
             return false;
         }
         self.rep.looks += 1;
-        if self.rep.looks.is_multiple_of(REP_SLICE) && !self.stepping {
+        if !self.stepping {
             self.stop(uc, Halt::RepSlice);
         }
         true
     }
 
-    fn look_up(&mut self, start: u64, size: u32) -> Option<Fast> {
-        let frames = self.code_frames(start, size)?;
+    fn look_up(&mut self, start: u64, size: u32) -> Result<Fast, Halt> {
+        let unread = Halt::Disagree { start };
+        let Some(frames) = self.code_frames(start, size) else {
+            return Err(unread);
+        };
         if self.blocks.find(start, size, frames).is_none() {
             self.decode(start, size)?;
         }
-        self.blocks.fast(start, size)
+        self.blocks.fast(start, size).ok_or(unread)
     }
 }

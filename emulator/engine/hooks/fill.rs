@@ -21,8 +21,8 @@ impl HookState {
     ) -> Option<(u64, Prot)> {
         if self.probing {
             let phys = page.wrapping_sub(PROBE_BASE);
-            return (kind == AccessKind::Fetch && self.ram.contains(phys, PAGE_SIZE))
-                .then_some((phys, Prot::EXEC));
+            let known = self.ram.contains(phys, PAGE_SIZE) || self.code.copies().contains(phys);
+            return (kind == AccessKind::Fetch && known).then_some((phys, Prot::EXEC));
         }
         let refused = Halt::Refused { page, kind };
         if let Some((linear, scratch)) = self.overlay
@@ -66,13 +66,18 @@ impl HookState {
         }
         match kind {
             AccessKind::Fetch => {
-                if !self.looked_at && !self.code.is_safe(frame, &self.ram) {
+                let from = if self.looked_at {
+                    Some(frame)
+                } else {
+                    self.code.fetch_from(frame, &self.ram)
+                };
+                let Some(from) = from else {
                     self.halt = Some(Halt::Unsafe);
                     return None;
-                }
+                };
                 self.new_code |= self.code.add(frame);
-                if denied {
-                    return Some((frame, Prot::EXEC));
+                if denied || from != frame {
+                    return Some((from, Prot::EXEC));
                 }
                 perms |= Prot::EXEC;
             }
@@ -86,7 +91,8 @@ impl HookState {
                 perms |= Prot::WRITE;
             }
             AccessKind::Read if self.code.contains(frame) => {
-                if grant.exec && (self.looked_at || self.code.is_safe(frame, &self.ram)) {
+                let from = self.code.fetch_from(frame, &self.ram);
+                if grant.exec && (self.looked_at || from == Some(frame)) {
                     perms |= Prot::EXEC;
                 }
             }

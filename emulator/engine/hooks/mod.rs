@@ -66,8 +66,10 @@ pub(super) enum Halt {
     RepSlice,
     /// A store into a frame that holds code: see [`HookState::on_fill`].
     CodeWrite,
-    /// Code is to be fetched from a frame that the translator may not survive.
+    /// Code is to be fetched from a frame that the translator may not survive, and there is no copy.
     Unsafe,
+    /// The block that begins here is not the same in the copy that it was translated from.
+    Altered { start: u64 },
     /// iced-x86 and Unicorn do not agree on the block that begins here.
     Disagree { start: u64 },
     /// iced-x86 and Unicorn do not agree on the one instruction that lies here.
@@ -138,7 +140,9 @@ pub(super) struct HookState {
     /// A breakpoint at this address, before anything has retired, has been seen already.
     pub(super) over: (u64, u64),
     /// Linear addresses before which control stops.
-    pub(super) watch: Vec<u64>,
+    watch: Vec<u64>,
+    /// The pages in which a block can begin that holds one of them, as a set with false members.
+    watch_pages: u64,
     /// Linear pages whose data accesses always stop.
     pub(super) denied: Vec<u64>,
     /// A linear page that stands for a scratch page, for one instruction.
@@ -157,8 +161,13 @@ pub(super) struct HookState {
 
 pub(super) const NONE: u32 = u32::MAX;
 
+/// The bit of a linear address' page in a set of pages.
+const fn page_bit(at: u64) -> u64 {
+    1 << (at / PAGE_SIZE % 64)
+}
+
 impl HookState {
-    pub(super) fn new(ram: Ram, scratch: Ram) -> Self {
+    pub(super) fn new(ram: Ram, scratch: Ram, code: CodeFrames) -> Self {
         Self {
             icount: 0,
             limit: 0,
@@ -167,7 +176,7 @@ impl HookState {
             rep: Rep::default(),
             halt: None,
             panic: None,
-            code: CodeFrames::new(ram.len()),
+            code,
             ram,
             scratch,
             window: Window::none(),
@@ -189,6 +198,7 @@ impl HookState {
             flags_seen: None,
             over: (0, 0),
             watch: Vec::new(),
+            watch_pages: 0,
             denied: Vec::new(),
             overlay: None,
             code_writes: false,
@@ -197,6 +207,19 @@ impl HookState {
             new_code: false,
             probing: false,
         }
+    }
+
+    /// Stops before control begins a block at one of these linear addresses.
+    pub(super) fn set_watch(&mut self, addresses: impl Iterator<Item = u64>) {
+        self.watch.clear();
+        self.watch.extend(addresses);
+        // (A block can begin in one page and end in the next.)
+        let pages = |at: &u64| page_bit(*at) | page_bit(at.wrapping_sub(PAGE_SIZE));
+        self.watch_pages = self.watch.iter().map(pages).fold(0, |a, b| a | b);
+    }
+
+    pub(super) fn is_watched(&self, at: u64) -> bool {
+        self.watch.contains(&at)
     }
 
     fn source(&self) -> Option<&dyn Source> {
@@ -223,19 +246,29 @@ impl HookState {
         Some([first, last])
     }
 
-    /// Decodes what Unicorn translated, and keeps it.
-    fn decode(&mut self, start: u64, size: u32) -> Option<u32> {
-        let frames = self.code_frames(start, size)?;
+    /// Decodes what Unicorn translated, and keeps it. Otherwise: why it is not to run.
+    fn decode(&mut self, start: u64, size: u32) -> Result<u32, Halt> {
+        let unread = Halt::Disagree { start };
+        let Some(frames) = self.code_frames(start, size) else {
+            return Err(unread);
+        };
         let mut bytes = [0; 4096 + 16];
         let size = size as usize;
-        let bytes = bytes.get_mut(..size)?;
+        let Some(bytes) = bytes.get_mut(..size) else {
+            return Err(unread);
+        };
         let in_first = size.min((PAGE_SIZE - start % PAGE_SIZE) as usize);
-        if !self
-            .ram
-            .read(frames[0] + start % PAGE_SIZE, &mut bytes[..in_first])
-            || !self.ram.read(frames[1], &mut bytes[in_first..])
-        {
-            return None;
+        let parts = bytes.split_at_mut(in_first);
+        for (frame, offset, part) in [
+            (frames[0], start % PAGE_SIZE, parts.0),
+            (frames[1], 0, parts.1),
+        ] {
+            if !self.ram.read(frame + offset, part) {
+                return Err(unread);
+            }
+            if !self.looked_at && self.code.is_altered(frame, offset, part) {
+                return Err(Halt::Altered { start });
+            }
         }
         let breakpoints = &self.breakpoints;
         let stop_at = |at: u64| breakpoints.binary_search(&at).is_ok();
@@ -243,7 +276,7 @@ impl HookState {
         let offset = (start % PAGE_SIZE) as usize;
         self.code.mark(frames[0], offset..offset + in_first);
         self.code.mark(frames[1], 0..size - in_first);
-        Some(self.blocks.insert(block))
+        Ok(self.blocks.insert(block))
     }
 
     fn stop(&mut self, uc: *mut uc_engine, halt: Halt) {
@@ -254,7 +287,7 @@ impl HookState {
 
     /// Sets [`quick`](Self::quick) for what is asked for now.
     pub(super) fn set_quick(&mut self) {
-        let plain = !self.trace && !self.stepping && !self.rep.active && self.watch.is_empty();
+        let plain = !self.trace && !self.stepping && !self.rep.active;
         self.quick = if plain { self.blocks.epoch() } else { NO_TAG };
     }
 
