@@ -32,7 +32,13 @@ impl Special {
     /// Whether Unicorn never runs on from here in a block of several instructions.
     const fn always_stops(&self) -> bool {
         match self.class {
-            Some(Class::Intercept | Class::Undefined | Class::Alone | Class::Rep) => true,
+            Some(
+                Class::Intercept
+                | Class::Undefined
+                | Class::RunStart
+                | Class::BlockStart
+                | Class::Rep,
+            ) => true,
             Some(Class::Guard(_)) => !self.may_pass,
             Some(Class::SelfBranch) | None => false,
         }
@@ -84,7 +90,8 @@ impl Block {
                     || is_extended(&bytes[usize::from(offset)..]);
                 ends_invalid.then_some(Class::Undefined)
             } else {
-                classify(&insn)
+                // What begins a block finds all flags as they are.
+                classify(&insn).filter(|c| offset != 0 || *c != Class::BlockStart)
             };
             let may_pass = matches!(class, Some(Class::Guard(g)) if may_pass(g, &insn));
             let special = Special {
@@ -178,12 +185,12 @@ fn is_extended(bytes: &[u8]) -> bool {
     matches!(opcode, Some(0x62 | 0x8f | 0xc4 | 0xc5))
 }
 
-const FAST: usize = 4096;
+const FAST: usize = 16384;
 /// Blocks kept before all are forgotten: about 150 MB at the worst.
 pub(super) const MAX_BLOCKS: usize = 200_000;
 
-/// Set in the tag of a block of one instruction, which wants a closer look.
-const SINGLE: u64 = 1 << 31;
+/// Set in the tag of a REP instruction's block, which wants a closer look.
+const REP: u64 = 1 << 31;
 
 /// The tag that no block has.
 pub(super) const NO_TAG: u64 = u64::MAX;
@@ -199,9 +206,9 @@ pub(super) struct Fast {
 }
 
 impl Fast {
-    /// See [`Block::is_single`].
-    pub(super) const fn is_single(&self) -> bool {
-        self.tag & SINGLE != 0
+    /// See [`Block::is_rep`].
+    pub(super) const fn is_rep(&self) -> bool {
+        self.tag & REP != 0
     }
 }
 
@@ -254,7 +261,7 @@ impl BlockCache {
     pub(super) fn fast(&self, start: u64, size: u32) -> Option<Fast> {
         let f = *self.candidate(start);
         let tag = self.epoch() | u64::from(size);
-        (f.start == start && f.tag & !SINGLE == tag).then_some(f)
+        (f.start == start && f.tag & !REP == tag).then_some(f)
     }
 
     /// The block at `start`, if it still lies in these physical pages.
@@ -270,11 +277,11 @@ impl BlockCache {
 
     fn remember(&mut self, index: u32) {
         let block = &self.blocks[index as usize];
-        let single = if block.is_single() { SINGLE } else { 0 };
+        let rep = if block.is_rep() { REP } else { 0 };
         let (start, weight) = (block.start, block.weight);
         self.fast[Self::slot(start)] = Fast {
             start,
-            tag: self.epoch() | u64::from(block.size) | single,
+            tag: self.epoch() | u64::from(block.size) | rep,
             weight,
             index,
         };

@@ -14,9 +14,11 @@ pub enum Class {
     Guard(Guard),
     /// A REP string instruction: it is begun by itself, so that its iterations can be counted.
     Rep,
-    /// Run as a single step, inside the engine: if it faults in the middle of a block, Unicorn has
-    /// lost its flags already; or what comes before it in the block shows in its result.
-    Alone,
+    /// Always the first of a run of Unicorn's: if it faults anywhere else, Unicorn has lost its flags
+    /// already, or what comes before it shows in its result.
+    RunStart,
+    /// Always the first of its block: what comes before it in a block shows in its result.
+    BlockStart,
     /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
     Undefined,
     /// A branch to itself: counted one by one.
@@ -48,7 +50,10 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
         return Some(Class::Rep);
     }
     if takes_flags_by_chance(insn) {
-        return Some(Class::Alone);
+        return Some(Class::RunStart);
+    }
+    if is_bit_test(insn) {
+        return Some(Class::BlockStart);
     }
     match insn.mnemonic() {
         Mnemonic::Ldmxcsr | Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
@@ -73,7 +78,7 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     let size = memory_operand_size(insn)?;
     if loses_flags_in_a_fault(insn) {
-        return Some(Class::Alone);
+        return Some(Class::RunStart);
     }
     if requires_alignment(insn, size) {
         Some(Class::Guard(Guard::Alignment))
@@ -136,21 +141,24 @@ fn loses_flags_in_a_fault(insn: &Instruction) -> bool {
             && insn.op0_kind() == OpKind::Memory)
 }
 
-/// Instructions whose flags depend, in QEMU 5.0, on the instruction that is translated before them,
-/// and so on where a block begins: bit tests, in what the manual leaves undefined; CMPXCHG8B in all
+/// Bit tests: what the manual leaves undefined of their flags depends, in QEMU 5.0, on the instruction that
+/// is translated before them, and so on where a block begins. Where they begin one, they change CF
+/// alone.
+fn is_bit_test(insn: &Instruction) -> bool {
+    matches!(
+        insn.mnemonic(),
+        Mnemonic::Bt | Mnemonic::Btc | Mnemonic::Btr | Mnemonic::Bts
+    )
+}
+
+/// Instructions whose flags depend on how those before them were to be computed: CMPXCHG8B in all
 /// but ZF, as its helper takes lazy flags for stored ones. (So does CMPXCHG16B's, but behind its guard
 /// it is a step of its own in any case.) LOOPE and LOOPNE, where RCX becomes 0, branch past the place that
 /// stores what the flags were to be computed from.
 fn takes_flags_by_chance(insn: &Instruction) -> bool {
     matches!(
         insn.mnemonic(),
-        Mnemonic::Bt
-            | Mnemonic::Btc
-            | Mnemonic::Btr
-            | Mnemonic::Bts
-            | Mnemonic::Cmpxchg8b
-            | Mnemonic::Loope
-            | Mnemonic::Loopne
+        Mnemonic::Cmpxchg8b | Mnemonic::Loope | Mnemonic::Loopne
     )
 }
 

@@ -102,7 +102,7 @@ impl HookState {
             self.current = NONE;
             return self.stop(uc, Halt::BeforeBlock);
         }
-        if known.is_single() && self.blocks.get(index).is_some_and(Block::is_rep) {
+        if known.is_rep() {
             if self.begin != (start, self.icount) {
                 // Begin it by itself: RCX is known then.
                 self.current = NONE;

@@ -83,7 +83,8 @@ pub(super) enum At {
     Guard(Guard),
     Breakpoint,
     Rep,
-    Alone,
+    /// It is to be the first of a run.
+    Start,
     Undefined,
 }
 
