@@ -21,6 +21,8 @@ mod relocate;
 mod spans;
 pub mod symbols;
 mod tool;
+mod undefined;
+mod work;
 
 #[cfg(test)]
 mod samples;
