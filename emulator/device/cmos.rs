@@ -156,8 +156,10 @@ mod tests {
     fn a_state_that_cannot_be_is_refused() {
         let good = Cmos::default();
         let json = good.save().to_json();
-        let mut cmos = Cmos::default();
-        cmos.index = 5;
+        let mut cmos = Cmos {
+            index: 5,
+            ..Cmos::default()
+        };
         assert_eq!(cmos.restore_json(&json), Ok(()));
         assert_eq!(cmos, good);
         for (place, value) in [("/index", 0x80), ("/ram/10", 0xa6)] {
