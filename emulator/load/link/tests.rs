@@ -77,3 +77,13 @@ fn errors_name_the_line() {
     let e = link(&linkage(&[("x.txt", "hello\n")])).unwrap_err();
     assert!(e.to_string().contains("give an assembly source"), "{e}");
 }
+
+#[test]
+fn errors_in_an_include_name_it_relative_to_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("part.inc"), "nop\n mov foo bar\n").unwrap();
+    let mut l = linkage(&[("x.S", ".include \"part.inc\"\n")]);
+    l.sources[0].folder = Some(folder.path().to_owned());
+    let e = link(&l).unwrap_err().to_string();
+    assert!(e.starts_with("x.S: as: part.inc:2: "), "{e}");
+}
