@@ -257,7 +257,8 @@ impl Checks {
         self.red_zone_clobbered.generation()
     }
 
-    /// The instruction at RIP makes these accesses now. `reads`: it also reads what it writes.
+    /// The instruction at RIP, which is no [barrier](crate::system::insn::is_barrier), makes these data
+    /// accesses now; those that cannot concern a [watched](Self::watches) place may be among them.
     pub(crate) fn accessed(&mut self, accesses: &[DataAccess], rest: Rest<'_>) {
         let mut rule = std::mem::take(&mut self.red_zone_clobbered);
         let mut frames = std::mem::take(&mut self.frames);

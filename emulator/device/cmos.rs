@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::signal::Concern;
-use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::snapshot::whole_state;
 use super::traits::{Device, DeviceContext};
 
 const INDEX: u16 = 0x70;
@@ -33,6 +33,8 @@ mod reg {
 
 /// Register A: 32,768 Hz, 1024 interrupts a second, no update in progress.
 const A: u8 = 0x26;
+/// In register A, read-only: an update is in progress (MC146818A data sheet, "Register A").
+const UIP: u8 = 0x80;
 /// Register B: 24 hours, BCD, no interrupt.
 const B: u8 = 0x02;
 /// Interrupts that register B enables.
@@ -55,6 +57,16 @@ impl Default for Cmos {
         ram[usize::from(reg::A)] = A;
         ram[usize::from(reg::B)] = B;
         Self { index: 0, ram }
+    }
+}
+
+impl Cmos {
+    fn can_be(&self, _old: &Self) -> bool {
+        self.ram
+            .get(usize::from(reg::A))
+            .is_some_and(|a| a & UIP == 0)
+            && self.ram.len() == SIZE
+            && self.index & NMI_OFF == 0
     }
 }
 
@@ -98,29 +110,13 @@ impl Device for Cmos {
             let text = "interrupts of the real-time clock";
             ctx.report(NAME, Concern::NotModelled, text);
         }
-        self.ram[usize::from(self.index)] = value;
+        self.ram[usize::from(self.index)] = match self.index {
+            reg::A => value & !UIP,
+            _ => value,
+        };
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, NAME)
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, NAME)?;
-        if new.ram.len() != SIZE || new.index & NMI_OFF != 0 {
-            return Err(ForeignState { device: NAME });
-        }
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!(Self::can_be);
 }
 
 #[cfg(test)]
@@ -142,6 +138,40 @@ mod tests {
         let date = [9, 8, 7, 4, 2, 0].map(&mut read);
         assert_eq!(date, [0x10, 1, 1, 0x12, 0, 0]);
         assert!(signals.is_empty());
+    }
+
+    #[test]
+    fn no_write_makes_an_update_be_in_progress() {
+        let mut signals = Vec::new();
+        let mut ctx = DeviceContext::new(0, &mut signals);
+        let mut cmos = Cmos::default();
+        cmos.port_write(0x70, 1, 0xa, &mut ctx);
+        for (written, read) in [(0xff, 0x7f), (0x80, 0), (0x2d, 0x2d)] {
+            cmos.port_write(0x71, 1, written, &mut ctx);
+            assert_eq!(cmos.port_read(0x71, 1, &mut ctx), read);
+        }
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_is_refused() {
+        let good = Cmos::default();
+        let json = good.save().to_json();
+        let mut cmos = Cmos {
+            index: 5,
+            ..Cmos::default()
+        };
+        assert_eq!(cmos.restore_json(&json), Ok(()));
+        assert_eq!(cmos, good);
+        for (place, value) in [("/index", 0x80), ("/ram/10", 0xa6)] {
+            let mut bad = json.clone();
+            *bad.pointer_mut(place).unwrap() = value.into();
+            let refused = Err(crate::device::ForeignState { device: NAME });
+            assert_eq!(cmos.restore_json(&bad), refused, "{place}");
+        }
+        let mut short = json;
+        short["ram"].as_array_mut().unwrap().pop();
+        assert!(cmos.restore_json(&short).is_err());
+        assert_eq!(cmos, good);
     }
 
     #[test]

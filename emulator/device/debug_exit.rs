@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
-use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::snapshot::whole_state;
 use super::traits::{Device, DeviceContext};
 
 /// Ends the run when the guest writes 1, 2 or 4 bytes; reads 0.
@@ -32,23 +32,7 @@ impl Device for DebugExit {
         ctx.signal(Signal::Exit { value });
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, "debug-exit")
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, "debug-exit")?;
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!();
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
-use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::snapshot::whole_state;
 use super::traits::{Device, DeviceContext};
 
 /// Prints each byte that is written; reads 0xe9. It has no state.
@@ -36,23 +36,7 @@ impl Device for DebugConsole {
         });
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, "debugcon")
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, "debugcon")?;
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!();
 }
 
 #[cfg(test)]

@@ -91,6 +91,48 @@ impl DeviceState {
     }
 }
 
+/// What saves a [`Device`](super::Device) all of which is its state, and puts it back: in its
+/// implementation, the functions from `save` on.
+///
+/// `can_be(new, old)` says whether `new`, read from a file, is a state that the device `old` can be in;
+/// without it, all are.
+macro_rules! whole_state {
+    () => {
+        whole_state!(|_: &Self, _: &Self| true);
+    };
+    ($can_be:expr) => {
+        fn save(&self) -> $crate::device::DeviceState {
+            $crate::device::DeviceState::of(self.clone())
+        }
+
+        fn restore(
+            &mut self,
+            state: &$crate::device::DeviceState,
+        ) -> Result<(), $crate::device::ForeignState> {
+            let name = self.name();
+            state.restore_to(self, name)
+        }
+
+        fn restore_json(
+            &mut self,
+            state: &serde_json::Value,
+        ) -> Result<(), $crate::device::ForeignState> {
+            let device = self.name();
+            let new: Self = $crate::device::from_json(state, device)?;
+            if !$can_be(&new, self) {
+                return Err($crate::device::ForeignState { device });
+            }
+            *self = new;
+            Ok(())
+        }
+
+        fn clone_box(&self) -> Box<dyn $crate::device::Device> {
+            Box::new(self.clone())
+        }
+    };
+}
+pub(super) use whole_state;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::snapshot::whole_state;
 use super::traits::{Device, DeviceContext};
 
 const NAME: &str = "port 0x61";
@@ -38,23 +38,7 @@ impl Device for SystemControl {
         self.written = value as u8 & WRITABLE;
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, NAME)
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, NAME)?;
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!();
 }
 
 #[cfg(test)]

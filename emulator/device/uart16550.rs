@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
-use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::snapshot::whole_state;
 use super::traits::{Device, DeviceContext};
 use super::uart16550_receiver::{Receiver, lsr};
 
@@ -103,6 +103,14 @@ impl Uart16550 {
             thre_pending: false,
             rx: Receiver::default(),
         }
+    }
+
+    fn can_be(&self, old: &Self) -> bool {
+        self.ports == old.ports
+            && self.ier <= ier::MASK
+            && self.mcr <= mcr::MASK
+            && self.msr_delta <= 0x0f
+            && self.rx.can_be()
     }
 
     /// Bytes that the host types. They enter the receiver as it has room, so none is overrun.
@@ -274,31 +282,7 @@ impl Device for Uart16550 {
         }
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, "serial")
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, "serial")?;
-        if new.ports != self.ports
-            || new.ier > ier::MASK
-            || new.mcr > mcr::MASK
-            || new.msr_delta > 0x0f
-            || !new.rx.can_be()
-        {
-            return Err(ForeignState { device: "serial" });
-        }
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!(Self::can_be);
 }
 
 #[cfg(test)]

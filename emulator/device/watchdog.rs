@@ -7,7 +7,7 @@ use std::slice;
 use serde::{Deserialize, Serialize};
 
 use super::signal::{Concern, Signal};
-use super::snapshot::{DeviceState, ForeignState, from_json};
+use super::snapshot::whole_state;
 use super::traits::{Device, DeviceContext};
 use crate::arch::PhysAddr;
 use crate::trace::Source;
@@ -34,7 +34,8 @@ use crate::trace::Source;
 /// 1. Copy this file to `device/your_device.rs`, add it to `device/mod.rs`, rename.
 /// 2. Keep in the struct what the guest can change, and derive the same traits.
 /// 3. Store points of time ("when"), not countdowns ("how long still"): then reading needs no tick.
-/// 4. Put it on a machine's bus with [`DeviceBus::add`](super::DeviceBus::add).
+/// 4. `whole_state!` saves it; `can_be` says what of a file can be its state.
+/// 5. Put it on a machine's bus with [`DeviceBus::add`](super::DeviceBus::add).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Watchdog {
     ports: RangeInclusive<u16>,
@@ -79,6 +80,10 @@ impl Watchdog {
 
     fn start(&mut self, value: u32, ctx: &DeviceContext<'_>) {
         self.due = (value != 0).then(|| ctx.now().saturating_add(value.into()));
+    }
+
+    fn can_be(&self, old: &Self) -> bool {
+        (&self.ports, &self.memory) == (&old.ports, &old.memory)
     }
 
     /// Only whole 32-bit accesses have a meaning; everything else is said, and does nothing.
@@ -137,26 +142,7 @@ impl Device for Watchdog {
         }
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, NAME)
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, NAME)?;
-        if (&new.ports, &new.memory) != (&self.ports, &self.memory) {
-            return Err(ForeignState { device: NAME });
-        }
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!(Self::can_be);
 }
 
 #[cfg(test)]

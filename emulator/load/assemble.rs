@@ -8,13 +8,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::builtin::{self, Builtin};
+use super::builtin::Builtin;
 use super::define::{self, Define};
-use super::elf;
-use super::error::{LoadError, printable};
-use super::image::{Format, Image, LoadOptions};
-use super::limits::MAX_SOURCE;
-use super::tool::{Outcome, Tool};
+use super::error::LoadError;
+use super::image::{Image, LoadOptions};
+use super::tool::Tool;
+use super::work::{LD, Work, check_size, work_name};
 
 /// Where sections go, unless a script beside the source says otherwise.
 pub const LINKER_SCRIPT: &str = include_str!("../../programs/include/program.ld");
@@ -45,16 +44,13 @@ impl Default for Limits {
 
 /// Assembles a built-in program.
 pub(super) fn program(program: &Builtin, options: &LoadOptions) -> Result<Image, LoadError> {
+    let shown = format!("@{}", program.name);
+    let file = format!("{}.S", program.name);
     let job = Job {
-        shown: format!("@{}", program.name),
-        file: format!("{}.S", program.name),
-        source: program.source.as_bytes(),
-        folder: None,
-        include: &[],
         define: &options.define,
-        limits: options.assembler,
+        ..Job::new(shown, &file, program.source.as_bytes(), options)
     };
-    job.run()
+    Ok(job.make()?.1)
 }
 
 /// Assembles and links a source of ours: the ELF file, and it as an image.
@@ -63,16 +59,7 @@ pub(super) fn executable(
     source: &str,
     options: &LoadOptions,
 ) -> Result<(Vec<u8>, Image), LoadError> {
-    let job = Job {
-        file: work_name(name),
-        shown: name.to_owned(),
-        source: source.as_bytes(),
-        folder: None,
-        include: &[],
-        define: &[],
-        limits: options.assembler,
-    };
-    job.make()
+    Job::new(name.to_owned(), name, source.as_bytes(), options).make()
 }
 
 /// Assembles the source `bytes` of the file `name` in `folder`.
@@ -82,56 +69,14 @@ pub(super) fn source(
     folder: Option<&Path>,
     options: &LoadOptions,
 ) -> Result<Image, LoadError> {
-    if bytes.len() > MAX_SOURCE {
-        return Err(LoadError::TooLarge {
-            file: name,
-            size: bytes.len() as u64,
-            limit: MAX_SOURCE as u64,
-        });
-    }
-    let work = |e: std::io::Error| LoadError::Work {
-        file: name.clone(),
-        place: "current folder".to_owned(),
-        cause: e.to_string(),
-    };
-    // The tools run in another folder: relative paths would not hold there.
-    let absolute = |p: &Path| {
-        std::path::absolute(if p.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            p
-        })
-    };
-    let folder = folder.map(absolute).transpose().map_err(work)?;
-    let include = options.include.iter().map(|p| absolute(p));
-    let include = include.collect::<Result<Vec<_>, _>>().map_err(work)?;
+    check_size(&name, bytes)?;
     let job = Job {
-        file: work_name(&name),
-        shown: name,
-        source: bytes,
         folder,
-        include: &include,
+        include: &options.include,
         define: &options.define,
-        limits: options.assembler,
+        ..Job::new(name.clone(), &name, bytes, options)
     };
-    job.run()
-}
-
-/// The last component of `name`, in characters that no tool reads as anything else.
-pub(super) fn work_name(name: &str) -> String {
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let plain: String = last
-        .chars()
-        .map(|c| match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_' => c,
-            _ => '_',
-        })
-        .take(100)
-        .collect();
-    match plain.as_bytes() {
-        [b'-' | b'.', ..] | [] => format!("_{plain}"),
-        _ => plain,
-    }
+    Ok(job.make()?.1)
 }
 
 struct Job<'a> {
@@ -140,15 +85,24 @@ struct Job<'a> {
     /// Its name in the work folder, and in line tables.
     file: String,
     source: &'a [u8],
-    folder: Option<PathBuf>,
+    folder: Option<&'a Path>,
     include: &'a [PathBuf],
     define: &'a [Define],
     limits: Limits,
 }
 
-impl Job<'_> {
-    fn run(&self) -> Result<Image, LoadError> {
-        Ok(self.make()?.1)
+impl<'a> Job<'a> {
+    /// A source in no folder, without definitions.
+    fn new(shown: String, name: &str, source: &'a [u8], options: &LoadOptions) -> Self {
+        Self {
+            shown,
+            file: work_name(name),
+            source,
+            folder: None,
+            include: &[],
+            define: &[],
+            limits: options.assembler,
+        }
     }
 
     /// The linked file, and the image that it is.
@@ -157,25 +111,13 @@ impl Job<'_> {
         if let Some(name) = define::defined_twice(self.define) {
             return Err(self.option(format!("{name} is defined twice"), "define it once"));
         }
-        let temporary = tempfile::Builder::new()
-            .prefix("iretrace-")
-            .tempdir()
-            .map_err(|e| self.work("temporary folder", &e))?;
-        let root = temporary.path();
-        let sources = root.join("source");
-        self.lay_out(&sources)
-            .map_err(|e| self.work("writing the sources", &e))?;
-        let mut notes = Vec::new();
-        self.assemble(root, &mut notes)?;
-        let bytes = self.link(root, &mut notes)?;
-        let mut image = elf::load(self.shown.clone(), &bytes)?;
-        image.format = Format::Assembly;
+        let mut work = Work::new(&self.shown, self.folder, self.limits)?;
+        work.write_includes(&Path::new(BUILTIN_FOLDER).join("include"))?;
+        work.write_source(&self.file, self.source)?;
+        self.assemble(&mut work)?;
+        self.link(&mut work)?;
+        let (bytes, mut image) = work.image()?;
         image.define = self.define.to_vec();
-        notes.append(&mut image.notes);
-        image.notes = notes;
-        if let Some(debug) = &mut image.debug {
-            debug.rename_files(|f| self.own_name(f));
-        }
         Ok((bytes, image))
     }
 
@@ -208,16 +150,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn lay_out(&self, sources: &Path) -> std::io::Result<()> {
-        let include = sources.join(BUILTIN_FOLDER).join("include");
-        std::fs::create_dir_all(&include)?;
-        for i in builtin::includes() {
-            std::fs::write(include.join(i.name), i.source)?;
-        }
-        std::fs::write(sources.join(&self.file), self.source)
-    }
-
-    fn assemble(&self, root: &Path, notes: &mut Vec<String>) -> Result<(), LoadError> {
+    fn assemble(&self, work: &mut Work) -> Result<(), LoadError> {
         let mut arguments: Vec<OsString> = ["--64", "-g", "--MD", "../files", "-o", "../object"]
             .map(Into::into)
             .into();
@@ -225,22 +158,22 @@ impl Job<'_> {
             arguments.push("-I".into());
             arguments.push(folder.into());
         };
-        if let Some(own) = &self.folder {
-            search(own.clone());
+        if let Some(own) = work.folder() {
+            search(own.to_owned());
             search(own.join("include"));
         }
-        self.include.iter().cloned().for_each(&mut search);
+        for folder in self.include {
+            search(work.absolute(folder)?);
+        }
         search(Path::new(BUILTIN_FOLDER).join("include"));
         search(BUILTIN_FOLDER.into());
         for symbol in self.define.iter().flat_map(Define::symbols) {
             arguments.extend(["--defsym".into(), symbol.into()]);
         }
         arguments.push(OsString::from(&self.file));
-        let outcome = self.tool(root, Tool::As, &arguments)?;
+        let outcome = work.run(&self.shown, Tool::As, &arguments)?;
         if outcome.success {
-            self.refuse_unused(root)?;
-            notes.extend(self.warnings(&outcome));
-            return Ok(());
+            return self.refuse_unused(work);
         }
         if looks_like_nasm(self.source) {
             return Err(LoadError::Unrecognised {
@@ -250,36 +183,19 @@ impl Job<'_> {
                     .to_owned(),
             });
         }
-        Err(self.refused(root, Tool::As, &outcome))
+        Err(work.refused(&self.shown, Tool::As, &outcome))
     }
 
-    fn link(&self, root: &Path, notes: &mut Vec<String>) -> Result<Vec<u8>, LoadError> {
-        let own = self.folder.as_ref().zip(self.file.rsplit_once('.'));
+    fn link(&self, work: &mut Work) -> Result<(), LoadError> {
+        let own = work.folder().zip(self.file.rsplit_once('.'));
         let own = own.map(|(folder, (stem, _))| folder.join(format!("{stem}.ld")));
         let script = match own.filter(|p| p.is_file()) {
             Some(p) => p,
-            None => {
-                let p = root.join("script.ld");
-                std::fs::write(&p, LINKER_SCRIPT)
-                    .map_err(|e| self.work("writing the linker script", &e))?;
-                p
-            }
+            None => work.write_script(LINKER_SCRIPT)?,
         };
-        let mut arguments: Vec<OsString> = [
-            "-nostdlib",
-            "-static",
-            "--build-id=none",
-            "-z",
-            "max-page-size=0x1000",
-            "-o",
-            "../image",
-            "-T",
-        ]
-        .map(Into::into)
-        .into();
-        arguments.push(script.into());
-        arguments.push("../object".into());
-        let outcome = self.tool(root, Tool::Ld, &arguments)?;
+        let mut arguments: Vec<OsString> = LD.map(Into::into).into();
+        arguments.extend(["-T".into(), script.into(), "../object".into()]);
+        let outcome = work.run(&self.shown, Tool::Ld, &arguments)?;
         if outcome.text.contains("cannot find entry symbol") {
             return Err(LoadError::Assemble {
                 file: self.shown.clone(),
@@ -291,23 +207,22 @@ impl Job<'_> {
             });
         }
         if !outcome.success {
-            return Err(self.refused(root, Tool::Ld, &outcome));
+            return Err(work.refused(&self.shown, Tool::Ld, &outcome));
         }
-        notes.extend(self.warnings(&outcome));
-        std::fs::read(root.join("image")).map_err(|e| self.work("reading ld's output", &e))
+        Ok(())
     }
 
     /// A definition that no file mentions would silently do nothing.
-    fn refuse_unused(&self, root: &Path) -> Result<(), LoadError> {
+    fn refuse_unused(&self, work: &Work) -> Result<(), LoadError> {
         if self.define.is_empty() {
             return Ok(());
         }
-        let rule = std::fs::read_to_string(root.join("files"))
-            .map_err(|e| self.work("reading as's list of files", &e))?;
+        let rule = std::fs::read_to_string(work.root().join("files"))
+            .map_err(|e| work.fault("reading as's list of files", &e))?;
         let mut unused: Vec<&Define> = self.define.iter().collect();
         for file in prerequisites(&rule) {
             // A file that can no longer be read mentions nothing.
-            let text = std::fs::read(root.join("source").join(file)).unwrap_or_default();
+            let text = std::fs::read(work.sources().join(file)).unwrap_or_default();
             unused.retain(|d| !mentions(&text, d.name()));
         }
         let Some(define) = unused.first() else {
@@ -323,53 +238,6 @@ impl Job<'_> {
             problem,
             mend,
         }
-    }
-
-    fn work(&self, place: &str, e: &std::io::Error) -> LoadError {
-        LoadError::Work {
-            file: self.shown.clone(),
-            place: place.to_owned(),
-            cause: e.to_string(),
-        }
-    }
-
-    fn tool(&self, root: &Path, tool: Tool, arguments: &[OsString]) -> Result<Outcome, LoadError> {
-        tool.run(&self.shown, root, arguments, self.limits)
-    }
-
-    fn refused(&self, root: &Path, tool: Tool, outcome: &Outcome) -> LoadError {
-        let root = root.join("source");
-        let root = format!("{}/", root.to_string_lossy());
-        let mut errors = outcome.text.lines().filter_map(error_line);
-        let first = errors.next().map_or_else(
-            || format!("failed without a message ({})", outcome.status),
-            |l| printable(&self.own_name(&l.replace(&root, ""))),
-        );
-        LoadError::Assemble {
-            file: self.shown.clone(),
-            tool: tool.name(),
-            first,
-            others: errors.count(),
-        }
-    }
-
-    fn warnings(&self, outcome: &Outcome) -> Vec<String> {
-        const MOST: usize = 8;
-        let lines = outcome.text.lines().filter(|l| l.contains("arning: "));
-        lines
-            .take(MOST)
-            .map(|l| printable(&self.own_name(l)))
-            .collect()
-    }
-
-    /// A path or message of the tools, with files named as their author sees them: relative to
-    /// the source's folder, so that no temporary or absolute path gets into a trace.
-    fn own_name(&self, text: &str) -> String {
-        let text = text.strip_prefix("builtin/").unwrap_or(text);
-        let own = self.folder.as_deref().map(|p| format!("{}/", p.display()));
-        own.and_then(|o| text.strip_prefix(o.as_str()))
-            .unwrap_or(text)
-            .to_owned()
     }
 }
 
@@ -404,21 +272,6 @@ fn prerequisites(rule: &str) -> Vec<String> {
 fn mentions(text: &[u8], name: &str) -> bool {
     text.split(|b| !(b.is_ascii_alphanumeric() || *b == b'_'))
         .any(|word| word == name.as_bytes())
-}
-
-/// What of a line of the tools' output is an error, without its decoration.
-pub(super) fn error_line(line: &str) -> Option<String> {
-    let line = line.trim().trim_start_matches("ld: ");
-    let noise = line.is_empty()
-        || line.ends_with("Assembler messages:")
-        || line.ends_with("':")
-        || line.contains("arning: ")
-        || line.contains("Info: ")
-        || line.contains("NOTE: ");
-    (!noise).then(|| {
-        line.replacen(": Fatal error: ", ": ", 1)
-            .replacen(": Error: ", ": ", 1)
-    })
 }
 
 /// Words that begin lines of NASM sources and of no GNU ones.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::define::Define;
 use super::detect::{self, Content};
 use super::error::{LoadError, printable};
+use super::foreign::refuse_foreign;
 use super::limits::{DEFAULT_RAM, LINUX_RAM, MAX_FILE};
 use super::lines::LineInfo;
 use super::linux::{self, Linux, LinuxOptions};
@@ -144,8 +145,7 @@ impl Image {
         if let Some(name) = path.to_str().and_then(|p| p.strip_prefix('@')) {
             let program = builtin::find(name)?;
             let shown = format!("@{}", program.name);
-            refuse_flat_options(&shown, "a built-in program", options)?;
-            refuse_linux_options(&shown, "a built-in program", options)?;
+            refuse_foreign(&shown, "a built-in program", options, Format::Assembly)?;
             return assemble::program(program, options);
         }
         let name = printable(&path.to_string_lossy());
@@ -168,43 +168,30 @@ impl Image {
         folder: Option<&Path>,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        if options.flat {
-            refuse_definitions(&name, "a flat binary", options)?;
-            refuse_linux_options(&name, "a flat binary", options)?;
-            return flat::load(name, bytes, options.base);
-        }
-        match detect::content(&name, bytes) {
-            Content::Elf => {
-                refuse_linux_options(&name, "an ELF file and no bzImage", options)?;
-                refuse_flat_options(&name, "an ELF file", options)?;
-                refuse_definitions(&name, "an ELF file", options)?;
-                elf::load(name, bytes)
+        let content = match detect::content(&name, bytes) {
+            _ if options.flat => Content::Bin,
+            Content::Other { .. } if options.base.is_some() => Content::Bin,
+            content => content,
+        };
+        let (what, own) = match content {
+            Content::Elf => ("an ELF file", Format::Elf64),
+            Content::Linux => ("a Linux kernel", Format::Linux),
+            Content::Source => ("an assembly source", Format::Assembly),
+            Content::Bin => ("a flat binary", Format::Flat),
+            Content::Other { looks_like, mend } => {
+                return Err(LoadError::Unrecognised {
+                    file: name,
+                    looks_like,
+                    mend,
+                });
             }
-            Content::Linux => {
-                refuse_flat_options(&name, "a Linux kernel", options)?;
-                refuse_definitions(&name, "a Linux kernel", options)?;
-                linux::load(name, bytes, &options.linux)
-            }
-            Content::Source => {
-                refuse_flat_options(&name, "an assembly source", options)?;
-                refuse_linux_options(&name, "an assembly source", options)?;
-                assemble::source(name, bytes, folder, options)
-            }
-            Content::Bin => {
-                refuse_definitions(&name, "a flat binary", options)?;
-                refuse_linux_options(&name, "a flat binary", options)?;
-                flat::load(name, bytes, options.base)
-            }
-            Content::Other { .. } if options.base.is_some() => {
-                refuse_definitions(&name, "a flat binary", options)?;
-                refuse_linux_options(&name, "a flat binary", options)?;
-                flat::load(name, bytes, options.base)
-            }
-            Content::Other { looks_like, mend } => Err(LoadError::Unrecognised {
-                file: name,
-                looks_like,
-                mend,
-            }),
+        };
+        refuse_foreign(&name, what, options, own)?;
+        match own {
+            Format::Elf64 => elf::load(name, bytes),
+            Format::Linux => linux::load(name, bytes, &options.linux),
+            Format::Assembly => assemble::source(name, bytes, folder, options),
+            Format::Flat => flat::load(name, bytes, options.base),
         }
     }
 
@@ -287,43 +274,6 @@ fn need_mib(bytes: u64) -> u64 {
         .next_power_of_two()
         .max(DEFAULT_RAM >> 5)
         >> 20
-}
-
-fn refuse_flat_options(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
-    if options.base.is_none() && !options.flat {
-        return Ok(());
-    }
-    Err(LoadError::Option {
-        file: name.to_owned(),
-        problem: format!("a base address was given, but this is {what}, which has its own"),
-        mend: "leave the base out, or ask for a flat binary",
-    })
-}
-
-fn refuse_linux_options(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
-    let given = if options.linux.append.is_some() {
-        "a kernel command line"
-    } else if options.linux.initrd.is_some() {
-        "an initrd"
-    } else {
-        return Ok(());
-    };
-    Err(LoadError::Option {
-        file: name.to_owned(),
-        problem: format!("{given} was given, but this is {what}"),
-        mend: "leave it out, or give a Linux bzImage (/boot/vmlinuz-...)",
-    })
-}
-
-fn refuse_definitions(name: &str, what: &str, options: &LoadOptions) -> Result<(), LoadError> {
-    let Some(define) = options.define.first() else {
-        return Ok(());
-    };
-    Err(LoadError::Option {
-        file: name.to_owned(),
-        problem: format!("{define} is for the assembler, but this is {what}"),
-        mend: "leave definitions out, or give an assembly source",
-    })
 }
 
 /// Reads a regular file that is not too large.

@@ -6,17 +6,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use goblin::elf::header::{self, Header};
-use goblin::elf::section_header::{SHN_UNDEF, SHT_SYMTAB, SectionHeader};
-use goblin::elf::sym::{STB_LOCAL, Sym};
-
-use super::assemble::{Limits, error_line, work_name};
-use super::elf::{self, CTX};
+use super::assemble::Limits;
+use super::detect;
 use super::error::{LoadError, printable};
-use super::image::{Format, Image};
-use super::limits::{MAX_SECTIONS, MAX_SOURCE, MAX_SYMBOLS};
-use super::tool::{Outcome, Tool};
-use super::{builtin, detect};
+use super::image::Image;
+use super::tool::Tool;
+use super::undefined::{undefined_in, undefined_references};
+use super::work::{LD, Work, check_size, work_name};
 use crate::arch::VirtAddr;
 use crate::suggest::Nearest;
 
@@ -25,6 +21,9 @@ pub const MAX_STUBS: usize = 500;
 
 /// Undefined symbols and their addresses.
 type Stubs = Vec<(String, VirtAddr)>;
+
+/// The sub-folder for the built-in include files.
+const BUILTIN_FOLDER: &str = "builtin";
 
 /// How often `ld` is asked.
 const ROUNDS: usize = 4;
@@ -85,13 +84,7 @@ fn kind(source: &Source) -> Result<Kind, LoadError> {
     if source.bytes.starts_with(b"\x7fELF") {
         return Ok(Kind::Object);
     }
-    if source.bytes.len() > MAX_SOURCE {
-        return Err(LoadError::TooLarge {
-            file: source.name.clone(),
-            size: source.bytes.len() as u64,
-            limit: MAX_SOURCE as u64,
-        });
-    }
+    check_size(&source.name, &source.bytes)?;
     match detect::content(&source.name, &source.bytes) {
         detect::Content::Source => Ok(Kind::Source),
         detect::Content::Other { looks_like, .. } => Err(LoadError::Unrecognised {
@@ -117,192 +110,126 @@ pub fn link(linkage: &Linkage) -> Result<Linked, LoadError> {
         .sources
         .first()
         .map_or_else(|| "nothing".to_owned(), |s| printable(&s.name));
-    let job = Job { linkage, shown };
-    let temporary = tempfile::Builder::new()
-        .prefix("iretrace-")
-        .tempdir()
-        .map_err(|e| job.work("temporary folder", &e))?;
-    job.run(temporary.path())
+    let folders = linkage.sources.iter().filter_map(|s| s.folder.as_deref());
+    let work = Work::new(&shown, folders, linkage.limits)?;
+    let mut job = Job {
+        linkage,
+        shown,
+        work,
+    };
+    job.run()
 }
 
 struct Job<'a> {
     linkage: &'a Linkage,
     shown: String,
+    work: Work,
 }
 
 impl Job<'_> {
-    fn run(&self, root: &Path) -> Result<Linked, LoadError> {
-        let sources = root.join("source");
-        let include = sources.join("builtin");
-        std::fs::create_dir_all(&sources).map_err(|e| self.work("writing the sources", &e))?;
+    fn run(&mut self) -> Result<Linked, LoadError> {
+        let linkage = self.linkage;
         let mut objects: Vec<OsString> = Vec::new();
         let mut archives = false;
         let mut undefined: Vec<String> = Vec::new();
-        let mut notes = Vec::new();
-        for (n, source) in self.linkage.sources.iter().enumerate() {
+        for (n, source) in linkage.sources.iter().enumerate() {
             let kind = kind(source)?;
-            let own = format!("{n}-{}", work_name(&source.name));
+            let name = work_name(&source.name);
             let file = if kind == Kind::Source {
-                work_name(&source.name)
+                name
             } else {
-                own
+                format!("{n}-{name}")
             };
-            std::fs::write(sources.join(&file), &source.bytes)
-                .map_err(|e| self.work("writing the sources", &e))?;
+            self.work.write_source(&file, &source.bytes)?;
             let object = match kind {
                 Kind::Source => {
                     let object = format!("{n}.object");
-                    let mut done = self.assemble(root, source, &file, &object, &mut notes);
-                    // Few need the built-in include files, and writing them takes longer than
-                    // assembling.
-                    if matches!(&done, Err(LoadError::Assemble { first, .. }) if first.contains("can't open "))
-                        && !include.exists()
-                    {
-                        self.lay_out_includes(&include)?;
-                        done = self.assemble(root, source, &file, &object, &mut notes);
-                    }
-                    done?;
+                    self.assemble(source, &file, &object)?;
                     object
                 }
                 Kind::Object | Kind::Archive => file,
             };
             if kind == Kind::Archive {
                 archives = true;
-            } else if let Ok(bytes) = std::fs::read(sources.join(&object)) {
+            } else if let Ok(bytes) = std::fs::read(self.work.sources().join(&object)) {
                 undefined.extend(undefined_in(&bytes));
             }
             objects.push(object.into());
         }
         // A library may define what an object does not: then only the linker knows.
-        if archives || self.linkage.sources.len() > 1 {
+        if archives || linkage.sources.len() > 1 {
             undefined.clear();
         }
-        undefined.retain(|name| !self.linkage.defined.iter().any(|d| d.0 == *name));
-        let (bytes, stubs) = self.link(root, &objects, undefined, &mut notes)?;
-        let mut image = elf::load(self.shown.clone(), &bytes)?;
-        image.format = Format::Assembly;
-        notes.append(&mut image.notes);
-        image.notes = notes;
-        if let Some(debug) = &mut image.debug {
-            debug.rename_files(|f| self.own_name(f));
-        }
+        undefined.retain(|name| !linkage.defined.iter().any(|d| d.0 == *name));
+        let stubs = self.link(&objects, undefined)?;
+        let (_, image) = self.work.image()?;
         Ok(Linked { image, stubs })
     }
 
-    fn lay_out_includes(&self, folder: &Path) -> Result<(), LoadError> {
-        let write = || {
-            std::fs::create_dir_all(folder)?;
-            for i in builtin::includes() {
-                std::fs::write(folder.join(i.name), i.source)?;
-            }
-            Ok(())
-        };
-        write().map_err(|e: std::io::Error| self.work("writing the sources", &e))
+    /// Few sources need the built-in include files, and writing them takes longer than assembling.
+    fn assemble(&mut self, source: &Source, file: &str, object: &str) -> Result<(), LoadError> {
+        let done = self.assemble_once(source, file, object);
+        let wants = matches!(&done, Err(LoadError::Assemble { first, .. }) if first.contains("can't open "));
+        let builtin = Path::new(BUILTIN_FOLDER);
+        if !wants || self.work.sources().join(builtin).exists() {
+            return done;
+        }
+        self.work.write_includes(builtin)?;
+        self.assemble_once(source, file, object)
     }
 
-    fn assemble(
-        &self,
-        root: &Path,
+    fn assemble_once(
+        &mut self,
         source: &Source,
         file: &str,
         object: &str,
-        notes: &mut Vec<String>,
     ) -> Result<(), LoadError> {
         let mut arguments: Vec<OsString> = ["--64", "-g", "-o", object].map(Into::into).into();
-        let mut search = |folder: PathBuf| {
-            arguments.push("-I".into());
-            arguments.push(folder.into());
-        };
-        // The tools run in another folder.
-        let absolute = |p: &Path| {
-            std::path::absolute(if p.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                p
-            })
-            .map_err(|e| self.work("current folder", &e))
-        };
-        if let Some(own) = &source.folder {
-            search(absolute(own)?);
+        for folder in source.folder.iter().chain(&self.linkage.include) {
+            arguments.extend(["-I".into(), self.work.absolute(folder)?.into()]);
         }
-        for folder in &self.linkage.include {
-            search(absolute(folder)?);
-        }
-        search("builtin".into());
-        arguments.push(file.into());
-        let outcome = Tool::As.run(&source.name, root, &arguments, self.linkage.limits)?;
+        arguments.extend(["-I", BUILTIN_FOLDER, file].map(Into::into));
+        let outcome = self.work.run(&source.name, Tool::As, &arguments)?;
         if outcome.success {
-            notes.extend(
-                outcome
-                    .text
-                    .lines()
-                    .filter(|l| l.contains("arning: "))
-                    .take(8)
-                    .map(printable),
-            );
             return Ok(());
         }
-        Err(self.refused(&source.name, Tool::As, root, &outcome))
+        Err(self.work.refused(&source.name, Tool::As, &outcome))
     }
 
     fn link(
-        &self,
-        root: &Path,
+        &mut self,
         objects: &[OsString],
         mut undefined: Vec<String>,
-        notes: &mut Vec<String>,
-    ) -> Result<(Vec<u8>, Stubs), LoadError> {
+    ) -> Result<Stubs, LoadError> {
         let script = SCRIPT.replace("BASE", &format!("{:#x}", self.linkage.base));
-        std::fs::write(root.join("script.ld"), script)
-            .map_err(|e| self.work("writing the linker script", &e))?;
+        let script = self.work.write_script(&script)?;
         for _ in 0..ROUNDS {
             undefined.sort();
             undefined.dedup();
             let stubs = self.stubs(&undefined)?;
-            let outcome = Tool::Ld.run(
-                &self.shown,
-                root,
-                &self.ld_arguments(objects, &stubs),
-                self.linkage.limits,
-            )?;
-            let missing = undefined_references(&outcome.text);
+            let arguments = self.ld_arguments(&script, objects, &stubs);
+            let outcome = self.work.run(&self.shown, Tool::Ld, &arguments)?;
             if outcome.success {
-                let warnings = outcome.text.lines().filter(|l| l.contains("arning: "));
-                notes.extend(warnings.take(8).map(printable));
-                let bytes = std::fs::read(root.join("image"))
-                    .map_err(|e| self.work("reading ld's output", &e))?;
-                return Ok((bytes, stubs));
+                return Ok(stubs);
             }
+            let missing = undefined_references(&outcome.text);
             if missing.is_empty() {
-                return Err(self.refused(&self.shown, Tool::Ld, root, &outcome));
+                return Err(self.work.refused(&self.shown, Tool::Ld, &outcome));
             }
             undefined.extend(missing);
         }
-        Err(LoadError::Assemble {
-            file: self.shown.clone(),
-            tool: Tool::Ld.name(),
-            first: "finds new undefined symbols each time it is asked".to_owned(),
-            others: 0,
-        })
+        Err(self.refuse("finds new undefined symbols each time it is asked".to_owned()))
     }
 
-    fn ld_arguments(&self, objects: &[OsString], stubs: &[(String, VirtAddr)]) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = [
-            "-nostdlib",
-            "-static",
-            "--build-id=none",
-            "--no-warn-rwx-segments",
-            "-z",
-            "noexecstack",
-            "-z",
-            "max-page-size=0x1000",
-            "-o",
-            "../image",
-            "-T",
-            "../script.ld",
-        ]
-        .map(Into::into)
-        .into();
+    fn ld_arguments(
+        &self,
+        script: &Path,
+        objects: &[OsString],
+        stubs: &[(String, VirtAddr)],
+    ) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = LD.map(Into::into).into();
+        arguments.extend(["--no-warn-rwx-segments", "-z", "noexecstack", "-T"].map(OsString::from));
+        arguments.push(script.into());
         arguments.push(format!("--entry={:#x}", self.linkage.base).into());
         let named = stubs.iter().map(|(name, at)| (name, at.0));
         let defined = self.linkage.defined.iter().map(|(name, at)| (name, *at));
@@ -321,14 +248,8 @@ impl Job<'_> {
 
     /// Gives each undefined symbol an address.
     fn stubs(&self, undefined: &[String]) -> Result<Vec<(String, VirtAddr)>, LoadError> {
-        let refuse = |first: String| LoadError::Assemble {
-            file: self.shown.clone(),
-            tool: Tool::Ld.name(),
-            first,
-            others: 0,
-        };
         if undefined.len() > MAX_STUBS {
-            return Err(refuse(format!(
+            return Err(self.refuse(format!(
                 "{} symbols are undefined, more than the {MAX_STUBS} that can be stubs: link more of the kernel",
                 undefined.len()
             )));
@@ -345,57 +266,19 @@ impl Job<'_> {
                     Some(near) => format!("did you mean '{near}', which is a stub?"),
                     None => "define it, or name it as a stub".to_owned(),
                 };
-                return Err(refuse(format!(
-                    "undefined symbol '{}': {hint}",
-                    printable(name)
-                )));
+                return Err(self.refuse(format!("undefined symbol '{}': {hint}", printable(name))));
             }
             stubs.push((name.clone(), VirtAddr(first.wrapping_add(n * distance))));
         }
         Ok(stubs)
     }
 
-    /// A file of a line table, relative to its source's folder: no absolute path gets into a trace.
-    fn own_name(&self, file: &str) -> String {
-        let file = file.strip_prefix("builtin/").unwrap_or(file);
-        let folders = self
-            .linkage
-            .sources
-            .iter()
-            .filter_map(|s| s.folder.as_deref());
-        let own = folders
-            .filter_map(|f| {
-                std::path::absolute(if f.as_os_str().is_empty() {
-                    Path::new(".")
-                } else {
-                    f
-                })
-                .ok()
-            })
-            .find_map(|f| file.strip_prefix(&format!("{}/", f.display())));
-        own.unwrap_or(file).to_owned()
-    }
-
-    fn work(&self, place: &str, e: &std::io::Error) -> LoadError {
-        LoadError::Work {
-            file: self.shown.clone(),
-            place: place.to_owned(),
-            cause: e.to_string(),
-        }
-    }
-
-    fn refused(&self, file: &str, tool: Tool, root: &Path, outcome: &Outcome) -> LoadError {
-        let root = format!("{}/", root.join("source").to_string_lossy());
-        let mut errors = outcome.text.lines().filter_map(error_line);
-        let first = errors.next().map_or_else(
-            || format!("failed without a message ({})", outcome.status),
-            |l| printable(&l.replace(&root, "")),
-        );
+    fn refuse(&self, first: String) -> LoadError {
         LoadError::Assemble {
-            file: file.to_owned(),
-            tool: tool.name(),
+            file: self.shown.clone(),
+            tool: Tool::Ld.name(),
             first,
-            others: errors.count(),
+            others: 0,
         }
     }
 }
@@ -415,121 +298,5 @@ SECTIONS
 }
 ";
 
-/// The symbols that `ld` says are undefined.
-fn undefined_references(text: &str) -> Vec<String> {
-    text.lines()
-        .filter_map(|l| l.split_once("undefined reference to `"))
-        .filter_map(|(_, rest)| rest.split_once('\''))
-        .map(|(name, _)| name.to_owned())
-        .collect()
-}
-
-/// The undefined symbols of an object file; none of one that cannot be read, which `ld` refuses.
-fn undefined_in(bytes: &[u8]) -> Vec<String> {
-    let read = || -> Option<Vec<String>> {
-        let header = header::header64::Header::parse(bytes.get(..64)?).ok()?;
-        let header = Header::from(header);
-        let count = usize::from(header.e_shnum).min(MAX_SECTIONS);
-        let table = bytes.get(usize::try_from(header.e_shoff).ok()?..)?;
-        let table = table.get(..count.checked_mul(64)?)?;
-        let sections = SectionHeader::parse_from(table, 0, count, CTX).ok()?;
-        let part = |s: &SectionHeader| {
-            let from = usize::try_from(s.sh_offset).ok()?;
-            bytes.get(from..from.checked_add(usize::try_from(s.sh_size).ok()?)?)
-        };
-        let symtab = sections.iter().find(|s| s.sh_type == SHT_SYMTAB)?;
-        let names = part(sections.get(symtab.sh_link as usize)?)?;
-        let raw = part(symtab)?;
-        let symbols = Sym::parse(raw, 0, (raw.len() / 24).min(MAX_SYMBOLS), CTX).ok()?;
-        let mut undefined = Vec::new();
-        for s in symbols {
-            if s.st_shndx == SHN_UNDEF as usize && s.st_bind() != STB_LOCAL && s.st_name != 0 {
-                let name = names.get(s.st_name..)?.split(|&b| b == 0).next()?;
-                undefined.push(String::from_utf8(name.to_vec()).ok()?);
-            }
-        }
-        Some(undefined)
-    };
-    read().unwrap_or_default()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn linkage(sources: &[(&str, &str)]) -> Linkage {
-        let source = |(name, text): &(&str, &str)| Source {
-            name: (*name).to_owned(),
-            bytes: text.as_bytes().to_vec(),
-            folder: None,
-        };
-        Linkage {
-            sources: sources.iter().map(source).collect(),
-            base: 0x20_0000,
-            include: Vec::new(),
-            roots: Vec::new(),
-            stubs: None,
-            stub_at: (0x1f_0000, 128),
-            defined: Vec::new(),
-            limits: Limits::default(),
-        }
-    }
-
-    #[test]
-    fn undefined_symbols_get_addresses() {
-        let linked = link(&linkage(&[(
-            "entry.S",
-            ".globl entry\nentry: call second\ncall first\nmov value(%rip), %rax\nret\n.data\nvalue: .quad 1\n",
-        )]))
-        .unwrap();
-        let stubs: Vec<_> = linked
-            .stubs
-            .iter()
-            .map(|(n, a)| (n.as_str(), a.0))
-            .collect();
-        assert_eq!(stubs, [("first", 0x1f_0000), ("second", 0x1f_0080)]);
-        assert_eq!(linked.image.resolve("entry").unwrap().0, 0x20_0000);
-        // call rel32, from the end of the instruction.
-        let text = &linked.image.segments[0].data;
-        let target = i32::from_le_bytes(text[1..5].try_into().unwrap());
-        assert_eq!(0x20_0005 + i64::from(target), 0x1f_0080);
-    }
-
-    #[test]
-    fn built_in_includes_are_found() {
-        let linked = link(&linkage(&[("a.S", ".include \"kernel.inc\"\nhere: nop\n")])).unwrap();
-        assert!(linked.image.resolve("kernel_init").is_ok());
-        let e = link(&linkage(&[("a.S", ".include \"none.inc\"\n")])).unwrap_err();
-        assert!(e.to_string().contains("none.inc"), "{e}");
-    }
-
-    #[test]
-    fn several_sources_see_each_other() {
-        let linked = link(&linkage(&[
-            ("a.S", "entry: call other\ncall nobody\n"),
-            ("b.S", ".globl other\nother: ret\n"),
-        ]))
-        .unwrap();
-        assert_eq!(linked.stubs.len(), 1);
-        assert_eq!(linked.stubs[0].0, "nobody");
-    }
-
-    #[test]
-    fn what_is_not_named_as_a_stub_is_an_error() {
-        let mut l = linkage(&[("a.S", "entry: call do_page_falt\n")]);
-        l.stubs = Some(vec!["do_page_fault".to_owned()]);
-        let e = link(&l).unwrap_err().to_string();
-        assert_eq!(
-            e,
-            "a.S: ld: undefined symbol 'do_page_falt': did you mean 'do_page_fault', which is a stub?; mend the source there"
-        );
-    }
-
-    #[test]
-    fn errors_name_the_line() {
-        let e = link(&linkage(&[("x.S", "nop\n mov foo bar\n")])).unwrap_err();
-        assert!(e.to_string().starts_with("x.S: as: x.S:2: "), "{e}");
-        let e = link(&linkage(&[("x.txt", "hello\n")])).unwrap_err();
-        assert!(e.to_string().contains("give an assembly source"), "{e}");
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ pub mod elf;
 pub mod elf_fault;
 pub mod error;
 pub mod flat;
+mod foreign;
 pub mod image;
 pub mod limits;
 pub mod lines;
@@ -20,6 +21,8 @@ mod relocate;
 mod spans;
 pub mod symbols;
 mod tool;
+mod undefined;
+mod work;
 
 #[cfg(test)]
 mod samples;

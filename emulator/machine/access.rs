@@ -87,8 +87,7 @@ impl Machine {
             return stop;
         }
         let watched = self.is_watched(accesses);
-        let barrier = || self.peek_instruction().is_some_and(|i| is_barrier(&i));
-        if watched && !barrier() {
+        if watched && !is_barrier(insn) {
             self.show_accesses(accesses);
         }
         match device {

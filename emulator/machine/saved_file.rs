@@ -14,7 +14,7 @@
 
 use super::saved::SavedError;
 use crate::arch::PAGE_SIZE;
-use crate::trace::image_hash;
+use crate::trace::fnv1a;
 
 const MAGIC: &[u8] = b"iretrace state ";
 const VERSION: &[u8] = b"1\n";
@@ -23,8 +23,6 @@ const MAX_HEAD: usize = 16 << 20;
 /// Pages of a block.
 const BLOCK: usize = 256;
 const PAGE: usize = PAGE_SIZE as usize;
-/// Digits of the hash, behind its name.
-const HASH_NAME: &str = "fnv1a-64:";
 
 /// Writes the form that [`Reader`] reads.
 pub(super) struct Writer {
@@ -71,15 +69,10 @@ impl Writer {
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.end_block();
         self.out.extend(0u32.to_le_bytes());
-        let hash = number(&image_hash(&self.out));
+        let hash = fnv1a(&self.out);
         self.out.extend(hash.to_le_bytes());
         self.out
     }
-}
-
-fn number(hash: &str) -> u64 {
-    let digits = hash.strip_prefix(HASH_NAME).unwrap_or_default();
-    u64::from_str_radix(digits, 16).unwrap_or(0)
 }
 
 /// Takes the next `N` bytes.
@@ -109,7 +102,7 @@ pub(super) fn split(file: &[u8]) -> Result<(&[u8], &[u8]), SavedError> {
     };
     let damaged = || SavedError::Damaged { what: "its end" };
     let (all, hash) = file.split_last_chunk::<8>().ok_or_else(damaged)?;
-    if number(&image_hash(all)) != u64::from_le_bytes(*hash) {
+    if fnv1a(all) != u64::from_le_bytes(*hash) {
         return Err(SavedError::Damaged { what: "its hash" });
     }
     rest = rest

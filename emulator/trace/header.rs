@@ -83,10 +83,15 @@ impl Header {
 /// the one that ran; it does not protect against somebody who wants two images to agree.
 #[must_use]
 pub fn image_hash(data: &[u8]) -> String {
-    let hash = data.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, &byte| {
+    format!("fnv1a-64:{:016x}", fnv1a(data))
+}
+
+/// The 64-bit FNV-1a hash of `data`.
+#[must_use]
+pub fn fnv1a(data: &[u8]) -> u64 {
+    data.iter().fold(0xcbf2_9ce4_8422_2325, |h, &byte| {
         (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("fnv1a-64:{hash:016x}")
+    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub use event::{
     Invalidation, Return, Source, UnblockedBy, Walk, WalkOutcome, WalkStep,
 };
 pub use filter::{DEFAULT_CLASSES, FilterError, parse_events};
-pub use header::{Header, ImageInfo, TRACE_VERSION, image_hash};
+pub use header::{Header, ImageInfo, TRACE_VERSION, fnv1a, image_hash};
 pub use jsonl::{JsonEncoder, JsonlWriter};
 pub use reader::{ReadError, TraceReader, TracedEvent, Truncated};
 pub use schema::TRACE_SCHEMA;

@@ -204,8 +204,7 @@ fn hostile_heads_are_refused_or_run() {
         let mut bad = file.clone();
         bad[at] = [b'9', b'0', b'7', b'-'][n / 3 % 4];
         let all = bad.len() - 8;
-        let hash = iretrace::trace::image_hash(&bad[..all]);
-        let hash = u64::from_str_radix(&hash["fnv1a-64:".len()..], 16).expect("a hash");
+        let hash = iretrace::trace::fnv1a(&bad[..all]);
         bad[all..].copy_from_slice(&hash.to_le_bytes());
         let state = SavedState::from_bytes(bad);
         let short = MachineConfig {

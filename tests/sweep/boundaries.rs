@@ -47,6 +47,38 @@ fn running_time_matters_to_who_looks_at_it() {
         .shows(&["3 same-except", "used without effect: virtual time"]);
 }
 
+/// A handler that maps with another PCID leaves translations of it (SDM vol. 3, 4.10.2.2 and 4.10.4.1: bit 63
+/// of the operand keeps those of the PCID). Who comes to load that PCID may use them; at the end nobody does.
+#[test]
+fn translations_of_another_pcid_do_not_count_at_the_end() {
+    let text = CLEAN
+        .replace(
+            "ready:",
+            "    mov rax, cr4\n    bts rax, 17\n    mov cr4, rax\nready:",
+        )
+        .replace(
+            "nmi_entry:",
+            "nmi_entry:
+    push rax
+    push rbx
+    mov rax, cr3
+    bts rax, 63
+    lea rbx, [rax + 1]
+    mov cr3, rbx
+    mov cr3, rax
+    pop rbx
+    pop rax",
+        );
+    sweep(&text, &[]).ends_with(0).shows(&[
+        "3 same-except",
+        "used without effect: cached translation of",
+    ]);
+    // Without that switch, nothing is used.
+    let o = sweep(&text.replace("    mov cr3, rbx\n", ""), &[]);
+    o.ends_with(0).shows(&["3 same-except"]);
+    assert!(!o.stdout.contains("used without effect"), "{o:#?}");
+}
+
 /// What a handler prints is its own business; what the interrupted code prints afterwards is not.
 #[test]
 fn output_is_part_of_a_run() {

@@ -6,8 +6,8 @@ use super::chip::Lapic;
 use super::errors::esr;
 use super::registers::{self, Register, Rights};
 use crate::arch::PhysAddr;
-use crate::device::from_json;
-use crate::device::{Concern, Device, DeviceContext, DeviceState, ForeignState};
+use crate::device::snapshot::whole_state;
+use crate::device::{Concern, Device, DeviceContext};
 
 const NAME: &str = "lapic";
 
@@ -125,24 +125,5 @@ impl Device for Lapic {
         self.settle_timer(ctx);
     }
 
-    fn save(&self) -> DeviceState {
-        DeviceState::of(self.clone())
-    }
-
-    fn restore(&mut self, state: &DeviceState) -> Result<(), ForeignState> {
-        state.restore_to(self, NAME)
-    }
-
-    fn restore_json(&mut self, state: &serde_json::Value) -> Result<(), ForeignState> {
-        let new: Self = from_json(state, NAME)?;
-        if !new.can_be(self) {
-            return Err(ForeignState { device: NAME });
-        }
-        *self = new;
-        Ok(())
-    }
-
-    fn clone_box(&self) -> Box<dyn Device> {
-        Box::new(self.clone())
-    }
+    whole_state!(Self::can_be);
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::arch::{CpuModel, Vendor, VirtAddr};
-use crate::load::{Placement, boot};
+use crate::load::{Builtin, Format, LoadError, Placement, boot, builtin};
 use crate::trace::Symbols;
 
 /// A whole program; line numbers in tests count from its first line.

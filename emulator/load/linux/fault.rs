@@ -13,8 +13,10 @@ pub enum LinuxFault {
         problem: String,
     },
     /// The kernel is of a kind that does not run here.
-    #[error("setup header: {problem}; {mend}")]
+    #[error("{place}: {problem}; {mend}")]
     Unsupported {
+        /// Where that shows.
+        place: &'static str,
         /// What it is.
         problem: String,
         /// What to use instead.
@@ -42,11 +44,27 @@ pub enum LinuxFault {
     #[error("unpacked kernel: {0}")]
     Elf(ElfFault),
     /// The command line is too long.
-    #[error("--append: {len} bytes, and this kernel takes {limit}; shorten it")]
+    #[error(
+        "--append: makes a command line of {len} bytes, and {whose} is {limit}; give {} bytes less",
+        .len - .limit
+    )]
     CommandLine {
         /// Its length.
         len: usize,
-        /// The limit of the kernel.
+        /// Whose limit it is.
+        whose: &'static str,
+        /// The limit, which is less.
         limit: usize,
     },
+}
+
+impl LinuxFault {
+    /// A kernel that is no x86-64 one, as `place` shows.
+    pub(super) const fn not_64_bit(place: &'static str, problem: String) -> Self {
+        Self::Unsupported {
+            place,
+            problem,
+            mend: "give an x86-64 kernel (Debian: linux-image-amd64)",
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::fault::LinuxFault;
 use super::initrd::{self, Initrd};
 use super::setup::Setup;
 pub use super::setup::is_bzimage;
+use super::start::COMMAND_LINE_ROOM;
 use super::{payload, vmlinux};
 use crate::arch::VirtAddr;
 use crate::load::error::LoadError;
@@ -97,12 +98,32 @@ fn unpacked(bytes: &[u8], options: &LinuxOptions) -> Result<(Setup, String, Vec<
     if let Some(more) = &options.append {
         command_line = format!("{command_line} {more}");
     }
-    if command_line.len() > setup.command_line {
-        return Err(LinuxFault::CommandLine {
-            len: command_line.len(),
-            limit: setup.command_line,
-        });
-    }
+    check_command_line(&command_line, setup.command_line)?;
     let kernel = payload::unpack(&bytes[setup.payload.clone()])?;
     Ok((setup, command_line, kernel))
+}
+
+/// Whether the kernel, which takes `limit` bytes, and the place in RAM take it.
+fn check_command_line(command_line: &str, limit: usize) -> Result<(), LinuxFault> {
+    if limit < COMMAND_LINE.len() {
+        return Err(LinuxFault::Header {
+            problem: format!(
+                "cmdline_size is {limit}, less than the {} bytes that every kernel is given",
+                COMMAND_LINE.len()
+            ),
+        });
+    }
+    let (whose, limit) = if limit < COMMAND_LINE_ROOM {
+        ("this kernel's limit", limit)
+    } else {
+        ("the limit of its place in RAM", COMMAND_LINE_ROOM)
+    };
+    if command_line.len() > limit {
+        return Err(LinuxFault::CommandLine {
+            len: command_line.len(),
+            whose,
+            limit,
+        });
+    }
+    Ok(())
 }

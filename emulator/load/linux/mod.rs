@@ -10,6 +10,9 @@ mod start;
 mod vmlinux;
 mod zero_page;
 
+#[cfg(test)]
+mod tests;
+
 pub use fault::LinuxFault;
 pub use image::{Linux, LinuxOptions, is_bzimage, load};
 pub(super) use start::start;

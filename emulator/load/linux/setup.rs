@@ -34,7 +34,7 @@ const KERNEL_64: u16 = 1;
 pub(super) struct Setup {
     /// The header's bytes, from [`HEADER`] to its end.
     pub(super) bytes: Vec<u8>,
-    /// The longest command line, without its NUL.
+    /// The longest command line that the kernel takes, without its NUL; any number.
     pub(super) command_line: usize,
     /// The highest address at which an initrd may end.
     pub(super) initrd_max: u64,
@@ -67,6 +67,7 @@ impl Setup {
         let [loadflags] = field(bytes, at::LOADFLAGS)?;
         if version < VERSION || loadflags & LOADED_HIGH == 0 {
             return Err(LinuxFault::Unsupported {
+                place: "setup header",
                 problem: format!(
                     "boot protocol {}.{:02}, and 2.12 is the oldest that is read",
                     version >> 8,
@@ -76,10 +77,10 @@ impl Setup {
             });
         }
         if u16::from_le_bytes(field(bytes, at::XLOADFLAGS)?) & KERNEL_64 == 0 {
-            return Err(LinuxFault::Unsupported {
-                problem: "a 32-bit kernel, without the 64-bit entry point".to_owned(),
-                mend: "give an x86-64 kernel (Debian: linux-image-amd64)",
-            });
+            return Err(LinuxFault::not_64_bit(
+                "setup header",
+                "a 32-bit kernel, without the 64-bit entry point".to_owned(),
+            ));
         }
         // The jump over the header tells how long it is.
         let [jump] = field(bytes, at::JUMP)?;

@@ -26,10 +26,13 @@ const GDT: u64 = 0x1_2000;
 const STACK: u64 = 0x1_3000;
 const TABLES: u64 = 0x1_4000;
 
+/// The longest command line, without its NUL, that fits below the GDT.
+pub(super) const COMMAND_LINE_ROOM: usize = (GDT - COMMAND_LINE) as usize - 1;
+
 const CODE: u16 = 0x10;
 const DATA: u16 = 0x18;
 
-/// The start of `image`, whose RAM and segments have been checked.
+/// The start of `image`, whose RAM, segments and command line have been checked.
 pub fn start(image: &Image, linux: &Linux, ram_size: u64) -> Result<Boot, LoadError> {
     let mut tables = Tables::new();
     tables.map(0, 0, ram_size, pte::W);

@@ -19,7 +19,15 @@ pub(super) struct Vmlinux {
 
 /// Reads it. `more` are symbols that its processes have.
 pub(super) fn read(bytes: &[u8], more: &[(String, VirtAddr, u64)]) -> Result<Vmlinux, LinuxFault> {
-    let (entry, mut segments) = elf::entry_and_segments(bytes).map_err(LinuxFault::Elf)?;
+    let (entry, mut segments) = elf::entry_and_segments(bytes).map_err(|fault| match fault {
+        ElfFault::Class { class } => {
+            LinuxFault::not_64_bit("unpacked kernel", format!("a 32-bit ELF (class {class})"))
+        }
+        ElfFault::Machine { machine, name } => {
+            LinuxFault::not_64_bit("unpacked kernel", format!("made for {name} ({machine})"))
+        }
+        fault => LinuxFault::Elf(fault),
+    })?;
     let placement = placement::place(&mut segments).map_err(LinuxFault::Elf)?;
     let inside = |s: &LoadSegment| entry.wrapping_sub(s.paddr.0) < s.mem_size;
     if !segments.iter().any(inside) {

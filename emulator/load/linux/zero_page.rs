@@ -2,6 +2,7 @@
 
 use super::setup::HEADER;
 use crate::arch::{PAGE_SIZE, PhysAddr};
+use crate::load::boot::APIC_PAGE;
 
 /// Offsets.
 mod at {
@@ -20,8 +21,9 @@ const OTHER_LOADER: u8 = 0xff;
 const CAN_USE_HEAP: u8 = 0x80;
 /// E820 type: usable RAM.
 const RAM: u32 = 1;
-/// Where the ROMs and the video memory of a PC begin, and RAM goes on.
-const HOLE: (u64, u64) = (0xa_0000, 0x10_0000);
+/// Where RAM is not to be used, by rising address: the ROMs and the video memory of a PC, and the local
+/// APIC's page, which hides it.
+const HOLES: [(u64, u64); 2] = [(0xa_0000, 0x10_0000), (APIC_PAGE, APIC_PAGE + PAGE_SIZE)];
 
 /// What it is made from.
 pub(super) struct Told<'a> {
@@ -45,8 +47,8 @@ pub(super) fn page(told: &Told<'_>) -> Vec<u8> {
     long(at::CMD_LINE_PTR, told.command_line.0);
     long(at::RAMDISK_IMAGE, told.initrd.0.0);
     long(at::RAMDISK_SIZE, told.initrd.1);
-    let map = [(0, HOLE.0), (HOLE.1, told.ram)];
-    for (n, (from, to)) in map.into_iter().enumerate() {
+    let map = usable(told.ram);
+    for (n, (from, to)) in map.iter().enumerate() {
         let entry = at::E820_TABLE + 20 * n;
         page[entry..entry + 8].copy_from_slice(&from.to_le_bytes());
         page[entry + 8..entry + 16].copy_from_slice(&(to - from).to_le_bytes());
@@ -54,4 +56,49 @@ pub(super) fn page(told: &Told<'_>) -> Vec<u8> {
     }
     page[at::E820_ENTRIES] = map.len() as u8;
     page
+}
+
+/// The ranges of RAM that the kernel may use.
+fn usable(ram: u64) -> Vec<(u64, u64)> {
+    let begins = std::iter::once(0).chain(HOLES.map(|hole| hole.1));
+    let ends = HOLES.map(|hole| hole.0.min(ram)).into_iter().chain([ram]);
+    begins.zip(ends).filter(|(from, to)| from < to).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The entries of the table in a page (Documentation/arch/x86/zero-page: e820_entries at 0x1e8,
+    /// e820_table at 0x2d0, 20 bytes each).
+    fn e820(ram: u64) -> Vec<(u64, u64, u32)> {
+        let page = page(&Told {
+            header: &[],
+            command_line: PhysAddr(0),
+            initrd: (PhysAddr(0), 0),
+            ram,
+        });
+        let long = |at: usize| u64::from_le_bytes(page[at..at + 8].try_into().unwrap());
+        (0..usize::from(page[0x1e8]))
+            .map(|n| 0x2d0 + 20 * n)
+            .map(|at| (long(at), long(at + 8), long(at + 16) as u32))
+            .collect()
+    }
+
+    #[test]
+    fn no_usable_ram_where_something_hides_it() {
+        let low = (0, 0xa_0000, 1);
+        let below_4g = (0x10_0000, 0xfed0_0000, 1);
+        for (ram, high) in [
+            (0x10_0000, &[][..]),
+            (0x1000_0000, &[(0x10_0000, 0xff0_0000, 1)]),
+            (0xfee0_0000, &[below_4g]),
+            // Up to the end of the local APIC's page, and one page more.
+            (0xfee0_1000, &[below_4g]),
+            (0xfee0_2000, &[below_4g, (0xfee0_1000, 0x1000, 1)]),
+            (8 << 30, &[below_4g, (0xfee0_1000, 0x1_011f_f000, 1)]),
+        ] {
+            assert_eq!(e820(ram), [&[low], high].concat(), "{ram:#x}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::{Outcome, execute};
 use crate::arch::{Exception, SegReg, Segment, Trap};
 use crate::system::testing::{Rig, place, sel};
 
+mod barrier;
 mod cache;
 mod control;
 mod cpuid;
