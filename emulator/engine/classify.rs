@@ -14,15 +14,25 @@ pub enum Class {
     Guard(Guard),
     /// A REP string instruction: it is begun by itself, so that its iterations can be counted.
     Rep,
-    /// Always the first of a run of Unicorn's: if it faults anywhere else, Unicorn has lost its flags
-    /// already, or what comes before it shows in its result.
-    RunStart,
+    /// Run as a single step, inside the engine: if it faults in the middle of a block, Unicorn has
+    /// lost its flags already; or what comes before it in the block shows in its result.
+    Alone,
     /// Always the first of its block: what comes before it in a block shows in its result.
     BlockStart,
+    /// The same, but only where it would be hooked: PUSHF stores how the flags are to be computed before it
+    /// writes to memory (see [`super::hooks`]).
+    HookedBlockStart,
     /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
     Undefined,
     /// A branch to itself: counted one by one.
     SelfBranch,
+}
+
+impl Class {
+    /// Whether it is of no importance for the first instruction of a block.
+    pub(super) const fn is_block_start(self) -> bool {
+        matches!(self, Self::BlockStart | Self::HookedBlockStart)
+    }
 }
 
 /// What a guard looks for; where it finds it, the engine stops before the instruction.
@@ -50,12 +60,15 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
         return Some(Class::Rep);
     }
     if takes_flags_by_chance(insn) {
-        return Some(Class::RunStart);
+        return Some(Class::Alone);
     }
     if is_bit_test(insn) {
         return Some(Class::BlockStart);
     }
     match insn.mnemonic() {
+        Mnemonic::Pushf | Mnemonic::Pushfd | Mnemonic::Pushfq => {
+            return Some(Class::HookedBlockStart);
+        }
         Mnemonic::Ldmxcsr | Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
             return Some(Class::Guard(Guard::Mxcsr));
         }
@@ -78,7 +91,7 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     let size = memory_operand_size(insn)?;
     if loses_flags_in_a_fault(insn) {
-        return Some(Class::RunStart);
+        return Some(Class::Alone);
     }
     if requires_alignment(insn, size) {
         Some(Class::Guard(Guard::Alignment))

@@ -104,7 +104,11 @@ impl Engine {
         let cause = match halt {
             Halt::BeforeBlock => return (None, rep_iterations),
             Halt::Rep | Halt::At { why: At::Rep, .. } => Cause::BeginRep,
-            Halt::At { why: At::Start, .. } => Cause::BeginRun,
+            Halt::At { why: At::Alone, .. } => Cause::StepAlone,
+            Halt::At {
+                why: At::BlockStart,
+                ..
+            } => Cause::BeginBlock,
             Halt::At {
                 why: At::Undefined, ..
             }

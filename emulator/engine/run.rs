@@ -73,9 +73,12 @@ pub enum Cause {
     /// Inside the engine only: a REP instruction comes, and is begun by itself.
     #[doc(hidden)]
     BeginRep,
-    /// Inside the engine only: the instruction at RIP is to be the first of a run.
+    /// Inside the engine only: the instruction at RIP is to be stepped.
     #[doc(hidden)]
-    BeginRun,
+    StepAlone,
+    /// Inside the engine only: the instruction at RIP is to begin a block.
+    #[doc(hidden)]
+    BeginBlock,
     /// The REP string instruction at RIP has run for a while; go on.
     RepSlice,
     /// Unicorn and the decoder do not agree on the code at this address, not even one instruction
@@ -170,10 +173,11 @@ impl Engine {
                     self.icount().saturating_sub(before),
                 );
                 match cause {
-                    Some(Cause::BeginRep | Cause::BeginRun) => {}
+                    Some(Cause::BeginRep | Cause::BeginBlock) => {}
                     // One by one it shows which instruction it is, if control comes there at all.
                     Some(
-                        Cause::CodeWrite
+                        Cause::StepAlone
+                        | Cause::CodeWrite
                         | Cause::Unsafe
                         | Cause::Disagreement { .. },
                     )

@@ -306,7 +306,7 @@ impl Machine {
     pub(super) fn after(&mut self, exit: Exit) -> Option<StopReason> {
         match exit.cause {
             Cause::Limit | Cause::Stepped | Cause::Watched | Cause::RepSlice => None,
-            Cause::BeginRep | Cause::BeginRun | Cause::Unsafe => None,
+            Cause::BeginRep | Cause::BeginBlock | Cause::StepAlone | Cause::Unsafe => None,
             Cause::CodeWrite => self.refused_again(),
             Cause::Breakpoint => {
                 // The boundary is looked at; then the instruction runs.

@@ -1,7 +1,8 @@
 //! Faults in random code: the same causes at the same places as in single steps.
 
 use crate::counting::instruction;
-use crate::support::{Bench, CODE, PAGE};
+use crate::support::{Bench, CODE, PAGE, STACK, data};
+use iretrace::arch::AccessKind;
 use iretrace::engine::{Cause, Exit, RunOptions};
 use proptest::prelude::*;
 
@@ -213,4 +214,28 @@ fn flags_behind_a_guard_survive_a_fault() {
         };
         assert_eq!(run(false), run(true));
     }
+}
+
+/// A PUSHF that fills the TLB between two instructions that are looked at: the flags of a fault behind
+/// it are those of the addition.
+#[test]
+fn a_pushf_in_hooked_code_keeps_the_flags() {
+    let mut bench = Bench::new(&[
+        0x0f, 0x11, 0x45, 0, // movups [rbp], xmm0: guarded
+        0x48, 0x01, 0x85, 0, 0x20, 0, 0,    // add [rbp+0x2000], rax: 0 + 0
+        0x9c, // pushfq
+        0xaa, // stosb: no page there
+        0xf4,
+    ]);
+    bench.regs.gpr = [0; 16];
+    bench.regs.gpr[4] = STACK;
+    bench.regs.gpr[5] = DATA;
+    bench.regs.gpr[7] = DATA + 0x6000;
+    bench.pages.absent.insert(DATA + 0x6000);
+    let exit = bench.run(u64::MAX);
+    assert_eq!(data(&exit), (DATA + 0x6000, AccessKind::Write));
+    assert_eq!((bench.regs.rip, bench.engine.icount()), (CODE + 12, 3));
+    // ZF and PF.
+    assert_eq!(bench.regs.rflags, 0x46);
+    assert_eq!(bench.bytes(STACK - 8, 1), [0x46]);
 }

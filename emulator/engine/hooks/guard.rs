@@ -39,11 +39,11 @@ impl HookState {
                     self.stop(uc, at(At::Guard(guard)));
                 }
             }
-            Some(Class::RunStart | Class::BlockStart) if self.stepping => {}
-            Some(Class::RunStart) if self.begin == (rip, icount) => {
-                self.flags_seen = Some((rip, read_flags(uc)));
+            Some(Class::Alone | Class::BlockStart | Class::HookedBlockStart) if self.stepping => {}
+            Some(Class::Alone) => self.stop(uc, at(At::Alone)),
+            Some(Class::BlockStart | Class::HookedBlockStart) => {
+                self.stop(uc, at(At::BlockStart));
             }
-            Some(Class::RunStart | Class::BlockStart) => self.stop(uc, at(At::Start)),
             // By itself already; hooked for a breakpoint, or because everything is.
             Some(Class::Rep) if alone => self.flags_seen = Some((rip, read_flags(uc))),
             Some(Class::Undefined) => self.stop(uc, at(At::Undefined)),

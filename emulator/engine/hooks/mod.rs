@@ -83,8 +83,8 @@ pub(super) enum At {
     Guard(Guard),
     Breakpoint,
     Rep,
-    /// It is to be the first of a run.
-    Start,
+    Alone,
+    BlockStart,
     Undefined,
 }
 
