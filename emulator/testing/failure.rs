@@ -80,7 +80,7 @@ impl Failure {
             name: session.case.name.clone(),
             places,
             code: rip.map_or_else(String::new, |rip| listing(session, rip)),
-            trace: trace(session, &session.tape.since(0)),
+            trace: trace(session, &session.tape.kept()),
             end,
             problems,
         }

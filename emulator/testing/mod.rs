@@ -180,7 +180,7 @@ pub use defect::{Defect, DefectKind};
 pub use error::TestError;
 pub use expect::{Expectation, FrameWanted, Restored};
 pub use failure::{Failure, Problem};
-pub use observed::{Depth, Observed, Root, Write};
+pub use observed::{Depth, LeftOut, MOST as MOST_NOTES, Observed, Root, Write};
 pub use place::Place;
 pub use raise::Raise;
 pub use register::Register;

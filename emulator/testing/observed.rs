@@ -75,6 +75,8 @@ pub struct Observed {
     pub resumed: Option<CpuState>,
     /// Whether NMIs are blocked there.
     pub resumed_blocked: bool,
+    /// Whether x87 and SSE registers are the interrupted code's there.
+    pub resumed_fpu: bool,
     /// The instruction before the present one.
     pub last_rip: u64,
     /// The code under test has executed STD.
@@ -84,6 +86,31 @@ pub struct Observed {
     /// Calls by the code under test, in order, as [`Aligned`](super::Expectation::Aligned) needs them: RIP and
     /// RSP at the function's entry, and the CALL.
     pub entries: Vec<(u64, u64, u64)>,
+    /// Notes for which there was no room.
+    pub left_out: LeftOut,
+}
+
+/// How many notes there were beyond the first [`MOST`] of each kind. What is expected of these
+/// cannot be said to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LeftOut {
+    /// Deliveries.
+    pub deliveries: u64,
+    /// Calls of stubs.
+    pub calls: u64,
+    /// Stores of the code under test.
+    pub writes: u64,
+    /// Calls by the code under test.
+    pub entries: u64,
+}
+
+/// Adds a note while there is room, and counts it when there is not.
+pub(super) fn keep<T>(list: &mut Vec<T>, left_out: &mut u64, note: T) {
+    if list.len() < MOST {
+        list.push(note);
+    } else {
+        *left_out = left_out.saturating_add(1);
+    }
 }
 
 impl Observed {

@@ -46,17 +46,17 @@ impl Run {
         self.session.seen.root.as_ref()
     }
 
-    /// The calls of a stub, in order.
+    /// The calls of a stub, in order: of all calls, the first 65,536 are kept.
     #[must_use]
     pub fn calls(&self, name: &str) -> Vec<&Call> {
         let calls = self.session.seen.calls.iter();
         calls.filter(|c| c.name == name).collect()
     }
 
-    /// All events, those of the set-up too.
+    /// All events, those of the set-up too: the first 262,144.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.session.tape.since(0)
+        self.session.tape.kept()
     }
 
     /// What the rules of [`crate::check`] have found.
@@ -164,6 +164,10 @@ impl End {
             ),
             Self::Stopped(stop) => stop.to_string(),
             Self::Limit => "the limit on instructions".to_owned(),
+            Self::TooDeep => format!(
+                "more than {} events are open at once, and this one is not followed any more",
+                crate::printable::grouped(crate::system::activation::CAPACITY as u64)
+            ),
         }
     }
 }

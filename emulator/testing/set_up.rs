@@ -7,7 +7,7 @@ use super::error::TestError;
 use super::observed::Observed;
 use super::place::Place;
 use super::raise::Raise;
-use super::session::Session;
+use super::session::{Left, Session};
 use super::tape::Tape;
 use crate::arch::{Vector, VirtAddr};
 use crate::machine::{StopReason, Until as MachineUntil};
@@ -31,7 +31,7 @@ impl Session {
             until: None,
             before: u64::MAX,
             mark: None,
-            left: case.limit,
+            left: Left::new(case.limit),
             trouble: None,
         };
         session.machine.add_sink(Box::new(session.tape.clone()));
@@ -75,7 +75,7 @@ impl Session {
             self.machine.inject(resolved);
         }
         self.before = self.machine.cpu().activations.last_serial();
-        self.left = case.limit;
+        self.left = Left::new(case.limit);
         self.seen = Observed::default();
         self.mark = Some(self.machine.mark());
         Ok(())

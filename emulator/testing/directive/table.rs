@@ -79,7 +79,7 @@ pub const EXPECTATIONS: &[Row] = rows! {
     "register" "REGISTER=VALUE..." false "registers at the end";
     "memory" "PLACE u8|u16|u32|u64 VALUE..." false "values at the end";
     "console" "LINE" false "the guest prints this line";
-    "survives" "nmi|fault-with-nmi|EVENT" false "all of it holds when this arrives at any boundary, too";
+    "survives" "nmi|fault-with-nmi|EVENT" false "when this arrives at any boundary, sound holds, and all else but call, instructions, stack, nmi and the golden trace";
 };
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! Calls: that they happen, with which arguments, and on which stack.
 
+use std::collections::BTreeSet;
+
+use super::left_out;
 use crate::testing::error::TestError;
 use crate::testing::failure::Problem;
 use crate::testing::place::Place;
 use crate::testing::run::Run;
+use crate::testing::session::Session;
 
 /// The registers of arguments (System V ABI, 3.2.3).
 pub(crate) const ARGUMENTS: [&str; 6] = ["rdi", "rsi", "rdx", "rcx", "r8", "r9"];
@@ -22,7 +26,7 @@ pub(super) fn check(
         ));
     }
     let calls = run.calls(name);
-    let mut problems = Vec::new();
+    let mut problems = left_out(&expected, "calls of stubs", run.seen().left_out.calls);
     match times {
         Some(n) if n != calls.len() => problems.push(Problem::new(
             &expected,
@@ -66,16 +70,17 @@ pub(super) fn aligned(run: &Run, places: &[Place]) -> Result<Vec<Problem>, TestE
     for place in places {
         wanted.push(program.resolve("aligned", place)?.0);
     }
-    let mut problems: Vec<Problem> = Vec::new();
+    let expected = "aligned calls";
+    let mut problems = left_out(expected, "calls", run.seen().left_out.entries);
+    let mut known = BTreeSet::new();
     for &(entry, rsp, from) in &run.seen().entries {
         if !wanted.is_empty() && !wanted.contains(&entry) {
             continue;
         }
-        if let Some(text) = run.session.misaligned(&program.name_of(entry), rsp, from) {
-            let problem = Problem::new("aligned calls", text).at(from);
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
+        // Each CALL once: one that recurses is at another RSP each time.
+        if Session::is_misaligned(rsp) && known.insert((entry, from)) {
+            let text = run.session.misaligned(&program.name_of(entry), rsp, from);
+            problems.push(Problem::new(expected, text).at(from));
         }
     }
     Ok(problems)

@@ -18,9 +18,10 @@ use super::failure::Problem;
 use super::place::Place;
 use super::register::Register;
 use super::run::Run;
-use super::{Case, survive};
+use super::{Case, observed, survive, tape};
 use crate::arch::Vector;
 use crate::check::{RuleId, Severity};
+use crate::printable::grouped;
 use crate::sweep::Shot;
 
 pub use end::EndWanted;
@@ -77,7 +78,10 @@ pub enum Expectation {
     Console(String),
     /// The trace is this text.
     Golden(String),
-    /// All else that is expected holds, too, when this arrives at any boundary of the handler.
+    /// When this arrives at any boundary of the handler, [`Sound`](Self::Sound) holds, and all else
+    /// that is expected but for what another event changes by itself: [`Calls`](Self::Calls),
+    /// [`Instructions`](Self::Instructions), [`StackDepth`](Self::StackDepth), [`Nmi`](Self::Nmi) and
+    /// [`Golden`](Self::Golden).
     Survives(Shot),
 }
 
@@ -128,12 +132,12 @@ impl From<Vector> for EndWanted {
     }
 }
 
-pub(super) fn check(run: &mut Run, expected: &Expectation) -> Result<Vec<Problem>, TestError> {
+pub(super) fn check(run: &Run, expected: &Expectation) -> Result<Vec<Problem>, TestError> {
     Ok(match expected {
         Expectation::Sound => sound(run),
         Expectation::No(kind) => defects::check(run, &[*kind]),
         Expectation::Ends(wanted) => end::check(run, wanted)?,
-        Expectation::Restored(restored) => restored.check(run)?,
+        Expectation::Restored(restored) => restored.check(run),
         Expectation::Frame(wanted) => wanted.check(run)?,
         Expectation::Aligned(places) => calls::aligned(run, places)?,
         Expectation::Calls {
@@ -155,9 +159,38 @@ pub(super) fn check(run: &mut Run, expected: &Expectation) -> Result<Vec<Problem
     })
 }
 
+/// That `n` notes of `what` are not kept, if so: then nobody can say whether `expected` holds.
+fn left_out(expected: &str, what: &str, n: u64) -> Vec<Problem> {
+    too_many(expected, what, n, observed::MOST)
+}
+
+/// That deliveries are not kept, if so: CR2 is compared with the fault's that was noted.
+fn deliveries_left_out(run: &Run) -> Vec<Problem> {
+    left_out("sound", "deliveries", run.seen().left_out.deliveries)
+}
+
+/// That `n` events are not kept, if so.
+fn events_left_out(expected: &str, run: &Run) -> Vec<Problem> {
+    too_many(expected, "events", run.session.tape.left_out(), tape::MOST)
+}
+
+fn too_many(expected: &str, what: &str, n: u64, most: usize) -> Vec<Problem> {
+    if n == 0 {
+        return Vec::new();
+    }
+    let text = format!(
+        "the run has {} more {what} than the {} that are kept: what is expected of them cannot be \
+         said; give it a shorter way",
+        grouped(n),
+        grouped(most as u64)
+    );
+    vec![Problem::new(expected, text)]
+}
+
 /// The parts of [`Expectation::Sound`], the likely cause first, and nothing said twice.
 fn sound(run: &Run) -> Vec<Problem> {
     let mut problems = defects::check(run, &DefectKind::ALL);
+    problems.extend(deliveries_left_out(run));
     // What follows from a frame that was missed says nothing.
     if run.seen().resumed.is_none() {
         if problems.is_empty() {
@@ -165,7 +198,7 @@ fn sound(run: &Run) -> Vec<Problem> {
         }
         return problems;
     }
-    let leaks = Restored::default().problems(run);
+    let leaks = Restored::default().check(run);
     let mut known = Vec::new();
     if !leaks.is_empty() {
         known.push(RuleId::StateLeak);

@@ -1,5 +1,6 @@
 //! The machine's state at the end.
 
+use super::events_left_out;
 use crate::testing::error::TestError;
 use crate::testing::failure::Problem;
 use crate::testing::place::Place;
@@ -96,6 +97,9 @@ pub(super) fn console(run: &Run, line: &str) -> Vec<Problem> {
     if said.any(|text| text == line) {
         return Vec::new();
     }
+    let expected = format!("console {line}");
+    let mut problems = events_left_out(&expected, run);
     let text = format!("the console never says {line:?}");
-    vec![Problem::new(format!("console {line}"), text)]
+    problems.push(Problem::new(expected, text));
+    problems
 }
