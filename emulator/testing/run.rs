@@ -7,6 +7,7 @@ use super::observed::{Observed, Root};
 use super::register::Register;
 use super::session::{End, Session};
 use super::stub::Call;
+use crate::arch::Vector;
 use crate::check::Findings;
 use crate::trace::Event;
 
@@ -148,6 +149,12 @@ impl Run {
     }
 }
 
+/// `#PF`, or `vector 0x20`.
+pub(super) fn named(vector: Vector) -> String {
+    let number = || format!("vector {:#x}", vector.0);
+    vector.mnemonic().map_or_else(number, str::to_owned)
+}
+
 impl End {
     /// In words.
     #[must_use]
@@ -156,12 +163,9 @@ impl End {
             Self::Returned => "what was interrupted goes on".to_owned(),
             Self::Reached(place) => format!("{place} was reached"),
             Self::Called(name) => format!("{name} was called"),
-            Self::Stray(vector) => format!(
-                "an event for which there is no handler: {}",
-                vector
-                    .mnemonic()
-                    .map_or_else(|| format!("vector {:#x}", vector.0), str::to_owned)
-            ),
+            Self::Stray(vector) => {
+                format!("an event for which there is no handler: {}", named(*vector))
+            }
             Self::Stopped(stop) => stop.to_string(),
             Self::Limit => "the limit on instructions".to_owned(),
             Self::TooDeep => format!(

@@ -1,7 +1,7 @@
 //! The harness's own pages: descriptor tables, stacks, code to interrupt, handlers, stubs.
 
 use super::super::arrange::Rights;
-use super::super::error::TestError;
+use super::super::error::{NO_STUB, TestError};
 use super::super::layout::{self, STACK_SIZE, Stack};
 use super::super::stub::Stub;
 use super::super::tables;
@@ -66,11 +66,8 @@ impl Builder<'_> {
     fn map_stubs(&mut self, code: Rights) -> Result<(), TestError> {
         let stubs = self.case.program.stubs();
         for (name, _) in &self.case.stub {
-            if !stubs.iter().any(|s| s.0 == *name) {
-                return Err(TestError::setup(
-                    format!("stub {name}"),
-                    "the code defines it, or never refers to it",
-                ));
+            if !self.case.program.has_stub(name) {
+                return Err(TestError::setup(format!("stub {name}"), NO_STUB));
             }
         }
         let (Some(first), Some(last)) = (stubs.first(), stubs.last()) else {

@@ -26,6 +26,9 @@ pub struct Ready {
     pub fails: Vec<String>,
 }
 
+/// Directives that say nothing without a word.
+const SOME: [&str; 3] = ["quiet", "machine", "register"];
+
 impl TestFile {
     /// Understands the directives of `test`, one of this file's, for `program`.
     ///
@@ -44,6 +47,9 @@ impl TestFile {
                 directive,
             };
             match directive.name() {
+                "golden" if directive.arguments().len() > 1 => {
+                    return Err(reader.usage("golden [FILE]"));
+                }
                 "golden" => ready.golden = Some(self.golden(test, directive)),
                 "fails" => match directive.arguments() {
                     [text] => ready.fails.push(text.text.clone()),
@@ -80,6 +86,9 @@ impl Reader<'_> {
             [w] => Ok(w),
             _ => Err(usage()),
         };
+        if arguments.is_empty() && SOME.contains(&name) {
+            return Err(usage());
+        }
         Ok(match name {
             "cpu" => {
                 let word = one()?;
@@ -122,7 +131,10 @@ impl Reader<'_> {
                 case
             }
             "syscall-entry" => case.syscall_entry(self.place(one()?)?),
-            "identity-map" => case.identity_map(),
+            "identity-map" => match arguments {
+                [] => case.identity_map(),
+                _ => return Err(usage()),
+            },
             "map" | "lazy" => {
                 let [place, size, rights @ ..] = arguments else {
                     return Err(usage());

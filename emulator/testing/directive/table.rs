@@ -49,7 +49,7 @@ pub const DIRECTIVES: &[Row] = rows! {
     "until" "return|stop|place PLACE|call NAME" false "where the run ends";
     "limit" "INSTRUCTIONS" false "after how many instructions it has failed";
     "nmi-body" "PLACE" false "where the work of an NMI begins, for the rule nmi-unserved";
-    "expect" "..." false "what must hold; nothing said: sound";
+    "expect" "..." false "what must hold; nothing said but how it ends: sound";
     "golden" "[FILE]" false "the trace is that of this file; --bless writes it";
     "fails" "\"TEXT\"" false "the test must fail, and its message have this text";
 };

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::DirectiveError;
 use super::file::{Spot, TestFile};
-use super::line::{Word, words};
+use super::line::{UNTERMINATED, Word, words};
 
 /// Line and column of a byte, from 1.
 fn spot(text: &str, at: usize) -> Spot {
@@ -91,28 +91,29 @@ fn directive(
         text: key.to_owned(),
         column: at.column,
     };
-    let mut add = |rest: &str, span: Range<usize>| {
+    // `quote`: how many characters are before the value's own.
+    let mut add = |rest: &str, span: Range<usize>, quote: usize| {
         let value = spot(text, span.start);
-        // Behind the quote.
         let mut all = vec![first.clone()];
-        all.extend(words(rest, value.column + 1));
+        let rest_words = words(rest, value.column + quote);
+        all.extend(rest_words.map_err(|open| file.error(value.line, open, UNTERMINATED))?);
         let line = if all.len() > 1 { value.line } else { at.line };
         file.add(line, all, &format!("{key} {rest}"))
     };
     match value.get_ref() {
-        DeValue::String(s) => add(s, value.span()),
+        DeValue::String(s) => add(s, value.span(), 1),
         DeValue::Integer(n) => {
             let prefix = if n.radix() == 16 { "0x" } else { "" };
-            add(&format!("{prefix}{}", n.as_str()), value.span())
+            add(&format!("{prefix}{}", n.as_str()), value.span(), 0)
         }
-        DeValue::Boolean(true) => add("", value.span()),
+        DeValue::Boolean(true) => add("", value.span(), 0),
         DeValue::Array(list) => {
             for v in list {
                 let DeValue::String(s) = v.get_ref() else {
                     let s = spot(text, v.span().start);
                     return Err(file.error(s.line, s.column, "write a string"));
                 };
-                add(s, v.span())?;
+                add(s, v.span(), 1)?;
             }
             Ok(())
         }

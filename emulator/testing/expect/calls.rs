@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::left_out;
-use crate::testing::error::TestError;
+use crate::testing::error::{NO_STUB, TestError};
 use crate::testing::failure::Problem;
 use crate::testing::place::Place;
 use crate::testing::run::Run;
@@ -19,11 +19,8 @@ pub(super) fn check(
     arguments: &[(usize, u64)],
 ) -> Result<Vec<Problem>, TestError> {
     let expected = format!("call {name}");
-    if !run.session.case.program.stubs().iter().any(|s| s.0 == name) {
-        return Err(TestError::setup(
-            expected,
-            "it is no stub: the code defines it, or never refers to it",
-        ));
+    if !run.session.case.program.has_stub(name) {
+        return Err(TestError::setup(expected, NO_STUB));
     }
     let calls = run.calls(name);
     let mut problems = left_out(&expected, "calls of stubs", run.seen().left_out.calls);

@@ -24,6 +24,7 @@ use crate::check::{RuleId, Severity};
 use crate::printable::grouped;
 use crate::sweep::Shot;
 
+pub(crate) use calls::ARGUMENTS;
 pub use end::EndWanted;
 pub use frame::FrameWanted;
 pub use restored::Restored;
