@@ -157,3 +157,45 @@ fn a_call_that_is_interrupted_is_one() {
     assert_eq!(run.seen().deliveries.len(), 2);
     assert_eq!(run.calls("outside").len(), 1);
 }
+
+/// More events than are kept: the line that the guest prints at last is not among them.
+#[test]
+fn events_that_are_not_kept_cannot_be_looked_for() {
+    let source = "nmi: lea buffer(%rip), %rsi\n mov $0x40000, %ecx\n mov $0x80, %edx\n cld\n \
+                  rep outsb\n iretq\n.bss\nbuffer: .skip 0x40000\n";
+    let case = Case::new(&program(source))
+        .gate(Gate::new(Vector::NMI, "nmi").ist(1))
+        .raise(Raise::nmi());
+    let mut run = case.run().unwrap();
+    for expected in [
+        Expectation::Console("done".to_owned()),
+        Expectation::Golden(run.trace()),
+    ] {
+        let failure = run
+            .check_all(&[expected])
+            .unwrap()
+            .expect("it fails")
+            .to_string();
+        assert!(
+            failure.contains(" more events than the 262,144 that are kept"),
+            "{failure}"
+        );
+        assert!(
+            failure.contains(" more events, which are not kept"),
+            "{failure}"
+        );
+    }
+}
+
+/// The code around a place that no instruction before it leads to.
+#[test]
+fn code_that_overlaps_other_code_is_shown() {
+    // The interrupt comes one byte into the MOV: 0xf4 is HLT there.
+    let source = "irq: jmp irq2+1\n irq2: mov $0xf4f4f4f4, %eax\n iretq\n";
+    let case = Case::new(&program(source))
+        .handler(Vector(0x30), "irq")
+        .raise(Raise::interrupt(0x30));
+    let failure = failure(&case.expect(Expectation::Ends(EndWanted::Returned)));
+    assert!(failure.code.contains("> irq2+0x"), "{failure}");
+    assert!(failure.code.contains("hlt"), "{failure}");
+}

@@ -237,7 +237,7 @@ impl TestFile {
         let mut code = match &self.source {
             Some(text) => {
                 let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-                Code::default().source_in(&name, text, self.folder())
+                Code::default().source_in(&printable(&name), text, self.folder())
             }
             None => Code::default(),
         };
