@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::defect::{Defect, DefectKind};
-use super::layout::Stack;
+use super::layout::{Stack, USER_STACK, USER_STACK_SIZE};
 use super::stub::Call;
 use crate::arch::CpuState;
 use crate::trace::Delivery;
@@ -69,6 +69,8 @@ pub struct Observed {
     pub boundaries: u64,
     /// Stacks of the harness, and how deep they were used.
     pub depth: BTreeMap<Stack, Depth>,
+    /// RSP, and the instruction, where it first was on no stack of the harness nor the user's.
+    pub other_stack: Option<(u64, u64)>,
     /// Mistakes, each place once.
     pub defects: Vec<Defect>,
     /// All registers where what was interrupted is resumed.
@@ -130,7 +132,13 @@ impl Observed {
 
     /// Notes RSP.
     pub(super) fn note_stack(&mut self, rsp: u64, rip: u64) {
-        let Some(stack) = Stack::of(rsp) else { return };
+        let Some(stack) = Stack::of(rsp) else {
+            // SYSCALL leaves the user's.
+            if !(USER_STACK - USER_STACK_SIZE..=USER_STACK).contains(&rsp) {
+                self.other_stack.get_or_insert((rsp, rip));
+            }
+            return;
+        };
         let frame_top = self.root.as_ref().map(|r| {
             let len = if r.delivery.error_code.is_some() {
                 48

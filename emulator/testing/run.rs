@@ -117,6 +117,11 @@ impl Run {
         if !expected.iter().any(Expectation::is_about_the_end) {
             all.push(&default);
         }
+        if !self.session.case.injections.is_empty() {
+            let notes = self.session.machine.notes().into_iter();
+            let missed = notes.filter(|n| n.ends_with("was never due"));
+            problems.extend(missed.map(|n| Problem::new("inject", n)));
+        }
         for e in all {
             // What fails undisturbed fails at every boundary too.
             if !problems.is_empty() && matches!(e, Expectation::Survives(_)) {

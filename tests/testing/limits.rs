@@ -199,3 +199,39 @@ fn code_that_overlaps_other_code_is_shown() {
     assert!(failure.code.contains("> irq2+0x"), "{failure}");
     assert!(failure.code.contains("hlt"), "{failure}");
 }
+
+#[test]
+fn an_injection_that_never_comes_is_no_test() {
+    let case = nmi("iretq").inject("--nmi icount=1000000".parse().unwrap());
+    let failure = failure(&case);
+    assert!(
+        failure.headline().contains("icount=1000000 was never due"),
+        "{failure}"
+    );
+}
+
+/// Expectations about what did not come about, or cannot be seen, do not hold.
+#[test]
+fn what_cannot_be_compared_does_not_hold() {
+    let said = |case: Case, words: &str| {
+        let failure = failure(&case).to_string();
+        assert!(failure.contains(words), "{failure}");
+    };
+    let early = nmi("nop\n inner: nop\n iretq").until(Until::Place("inner".into()));
+    let restored = Expectation::Restored(iretrace::testing::Restored::default());
+    said(early.expect(restored), "is not resumed before the run ends");
+    let alone = Case::new(&program("h: cli\n hlt"))
+        .context(iretrace::testing::Context::kernel().at("h"))
+        .until(Until::Stop);
+    let blocked = Expectation::Nmi {
+        before: Some(false),
+        after: None,
+    };
+    said(alone.expect(blocked), "nothing was delivered");
+    let own = nmi("iretq").stack(1, "buffer+0x1000");
+    own.assert();
+    said(
+        own.expect(Expectation::StackDepth(4096)),
+        "on none of the harness's",
+    );
+}

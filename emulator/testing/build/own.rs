@@ -9,9 +9,6 @@ use super::machine::Builder;
 use crate::arch::{PAGE_SIZE, PhysAddr, Vector};
 use crate::schedule::pushes_error_code;
 
-/// Pages of the user's stack.
-const USER_STACK_PAGES: u64 = 4;
-
 impl Builder<'_> {
     /// A page of the harness's, with what is in it.
     fn page(&mut self, at: u64, bytes: &[u8], rights: Rights) -> Result<(), TestError> {
@@ -53,7 +50,7 @@ impl Builder<'_> {
             self.mapper
                 .provide(&mut self.machine, bottom, STACK_SIZE, Rights::KERNEL)?;
         }
-        let size = USER_STACK_PAGES * PAGE_SIZE;
+        let size = layout::USER_STACK_SIZE;
         self.mapper.provide(
             &mut self.machine,
             layout::USER_STACK - size,

@@ -39,7 +39,7 @@ pub enum Expectation {
     No(DefectKind),
     /// How the run ends; without one, as [`Until`] has it.
     Ends(EndWanted),
-    /// The interrupted context is exactly as it was.
+    /// The interrupted context is exactly as it was when it is resumed.
     Restored(Restored),
     /// What delivery pushed.
     Frame(FrameWanted),
@@ -69,7 +69,7 @@ pub enum Expectation {
     },
     /// At most so many instructions of the code under test.
     Instructions(u64),
-    /// At most so many bytes of any stack, the frame included.
+    /// At most so many bytes of any stack of the harness, the frame included. On another one it fails.
     StackDepth(u64),
     /// A register at the end.
     Register(Register, u64),

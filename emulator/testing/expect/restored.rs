@@ -1,6 +1,7 @@
 //! The interrupted context, before and after.
 
 use crate::arch::bits::rflags;
+use crate::testing::case::Until;
 use crate::testing::failure::Problem;
 use crate::testing::register::Register;
 use crate::testing::run::Run;
@@ -22,9 +23,14 @@ impl Restored {
         }
     }
 
-    /// What is not restored; nothing if the interrupted code has not been resumed.
+    /// What is not restored.
     pub(super) fn check(&self, run: &Run) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.differences(run).into_iter().collect();
+        // A run that should return has a failure of its own.
+        if run.seen().resumed.is_none() && run.session.case.until != Until::Return {
+            let text = "the interrupted code is not resumed before the run ends";
+            problems.push(Problem::new("restored", text));
+        }
         if run.seen().resumed.is_some() && !run.seen().resumed_fpu {
             problems.push(Problem::new(
                 "restored",

@@ -22,8 +22,13 @@ pub(super) fn nmi(run: &Run, before: Option<bool>, after: Option<bool>) -> Vec<P
             problems.push(Problem::new(format!("nmi {when} {}", word(wanted)), text));
         }
     };
-    if let Some(root) = run.root() {
-        row("before", before, root.nmi_blocked);
+    match run.root() {
+        Some(root) => row("before", before, root.nmi_blocked),
+        None if before.is_some() => {
+            problems.push(Problem::new("nmi before", "nothing was delivered"));
+            return problems;
+        }
+        None => {}
     }
     let now = if run.seen().resumed.is_some() {
         run.seen().resumed_blocked
