@@ -74,7 +74,7 @@ pub fn is_test_file(path: &Path) -> bool {
     if !crate::load::detect::is_source_name(&name) {
         return false;
     }
-    std::fs::read(path).map_or(true, |b| {
+    crate::load::image::read(path).map_or(true, |b| {
         String::from_utf8_lossy(&b)
             .lines()
             .any(|l| directive_of(l).is_some())
