@@ -128,6 +128,10 @@ fn a_wrong_directive_is_named_with_line_column_and_a_suggestion() {
         ("#@ golden a b", "pf.S:1:4: write golden [FILE]"),
         ("#@ elf", "pf.S:1:4: write elf PATH"),
         (
+            "#@ golden\n#@ test a b\n#@ test a-b",
+            "pf.S:1:4: the golden trace of 'a b' would be that of 'a-b': write golden FILE",
+        ),
+        (
             "#@ fails \"open",
             "pf.S:1:10: this double quote has no other one",
         ),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::{DirectiveError, unknown};
-use super::file::{Directive, TestFile, TestText};
+use super::file::{TestFile, TestText};
 use super::line;
 use super::reader::Reader;
 use crate::arch::{CpuModel, Vendor};
@@ -50,7 +50,7 @@ impl TestFile {
                 "golden" if directive.arguments().len() > 1 => {
                     return Err(reader.usage("golden [FILE]"));
                 }
-                "golden" => ready.golden = Some(self.golden(test, directive)),
+                "golden" => ready.golden = Some(self.golden(test, &reader)?),
                 "fails" => match directive.arguments() {
                     [text] => ready.fails.push(text.text.clone()),
                     _ => return Err(reader.usage("fails \"TEXT\"")),
@@ -61,17 +61,28 @@ impl TestFile {
         Ok(ready)
     }
 
-    fn golden(&self, test: &TestText, directive: &Directive) -> PathBuf {
-        match directive.arguments().first() {
-            Some(word) => self.folder().join(&word.text),
-            None => {
-                let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-                let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-                let name: String = test.name.chars().map(plain).take(80).collect();
-                self.folder().join(format!("{stem}.{name}.trace"))
-            }
+    fn golden(&self, test: &TestText, reader: &Reader<'_>) -> Result<PathBuf, DirectiveError> {
+        if let Some(word) = reader.arguments().first() {
+            return Ok(self.folder().join(&word.text));
         }
+        let name = golden_name(test);
+        let others = self.tests.iter().filter(|t| t.name != test.name);
+        if let Some(other) = others.into_iter().find(|t| golden_name(t) == name) {
+            let problem = format!(
+                "the golden trace of '{}' would be that of '{}': write golden FILE",
+                test.name, other.name
+            );
+            return Err(reader.at(&reader.directive.words[0], problem));
+        }
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(self.folder().join(format!("{stem}.{name}.trace")))
     }
+}
+
+/// A test's name, as a part of a file's.
+fn golden_name(test: &TestText) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    test.name.chars().map(plain).take(80).collect()
 }
 
 impl Reader<'_> {
