@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use iretrace::arch::VirtAddr;
@@ -13,8 +12,9 @@ use iretrace::trace::{Symbols as _, TextOptions, TextRenderer};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::files::Output;
 use super::output::Color;
-use super::{output, talk};
+use super::talk;
 
 /// How findings are shown.
 #[derive(Debug)]
@@ -119,8 +119,8 @@ impl Shown<'_> {
         }
     }
 
-    /// Writes all of them to `path`, whatever is shown.
-    pub fn write(&self, findings: &Findings, path: &Path) -> Result<(), Failure> {
+    /// Writes all of them, whatever is shown.
+    pub fn write(&self, findings: &Findings, file: Output) -> Result<(), Failure> {
         let list: Vec<Value> = findings
             .iter()
             .filter_map(|f| {
@@ -139,9 +139,6 @@ impl Shown<'_> {
             "findings": list,
             "dropped": findings.dropped(),
         });
-        let text = format!("{all:#}\n");
-        let mut file = output::create(path, Path::new(""))?;
-        file.write_all(text.as_bytes())
-            .map_err(|e| Failure::output_file(path, &e))
+        file.write(format!("{all:#}\n").as_bytes())
     }
 }

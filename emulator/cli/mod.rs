@@ -9,6 +9,7 @@ mod dump;
 mod exit_code;
 mod explain;
 mod failure;
+mod files;
 mod findings;
 mod guest_tests;
 mod image_args;
@@ -30,6 +31,7 @@ mod status_line;
 mod sweep;
 mod talk;
 mod test;
+mod threads;
 mod until;
 mod walk;
 

@@ -53,21 +53,7 @@ pub fn print(text: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Success)
 }
 
-/// Creates the file of `--output`. It must not be the image, which would be lost.
-pub fn create(path: &Path, image: &Path) -> Result<File, Failure> {
-    check(path, image, "--output")?;
+/// Creates a file that is written bit by bit; [`distinct`](super::files::distinct) has looked at it.
+pub fn create(path: &Path) -> Result<File, Failure> {
     File::create(path).map_err(|e| Failure::output_file(path, &e))
-}
-
-/// Refuses the image as the file of `option`.
-pub fn check(path: &Path, image: &Path, option: &str) -> Result<(), Failure> {
-    if let (Ok(out), Ok(image)) = (path.canonicalize(), image.canonicalize())
-        && out == image
-    {
-        return Err(Failure::usage(format!(
-            "{option} {}: that is the image, which would be overwritten; give another file",
-            path.display()
-        )));
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The command that makes a trace again, and the header that holds it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use iretrace::load::Image;
 use iretrace::machine::MachineConfig;
@@ -23,8 +23,8 @@ pub struct Recipe<'a> {
     pub config: &'a MachineConfig,
     /// The RAM that such an image is given by default.
     pub default_ram: u64,
-    /// The file of the state in which it begins, and the state's hash.
-    pub state: Option<&'a (PathBuf, String)>,
+    /// The file of the state in which it begins.
+    pub state: Option<&'a Path>,
     /// Where it ends.
     pub until: Option<&'a UntilArg>,
     /// What is injected, in order.
@@ -55,11 +55,10 @@ impl Recipe<'_> {
     pub fn words(&self) -> Vec<String> {
         let full = self.format == Format::Jsonl;
         let mut words = vec!["iretrace".to_owned(), "run".to_owned()];
-        let image = self.image_args.image.to_string_lossy().into_owned();
-        let hyphen = image.starts_with('-');
-        if !hyphen {
-            words.push(image.clone());
-        }
+        let image = self.image_args.image.to_string_lossy();
+        // Options may follow, also those that others add.
+        let here = if image.starts_with('-') { "./" } else { "" };
+        words.push(format!("{here}{image}"));
         let mut push = |name: &str, value: String| {
             if value.starts_with('-') {
                 words.push(format!("{name}={value}"));
@@ -73,7 +72,7 @@ impl Recipe<'_> {
         for (name, value) in self.image_args.words() {
             push(name, value);
         }
-        if let Some((path, _)) = self.state {
+        if let Some(path) = self.state {
             push("--load", path.to_string_lossy().into_owned());
         }
         if let Some(until) = self.until {
@@ -96,22 +95,19 @@ impl Recipe<'_> {
         if self.verbose && !full {
             words.push("--verbose".to_owned());
         }
-        if hyphen {
-            words.extend(["--".to_owned(), image]);
-        }
         words
     }
 
-    /// The header of the trace of `image`.
-    pub fn header(&self, image: &Image) -> Header {
+    /// The header of the trace of `image`; `state`: the hash of the state in which it begins.
+    pub fn header(&self, image: &Image, state: Option<&str>) -> Header {
         let mut header = Header::new(describe(image), &self.config.cpu);
-        header.config = self.settings();
+        header.config = self.settings(state);
         header.schedule = self.schedule.iter().map(ToString::to_string).collect();
         header.argv = self.words();
         header
     }
 
-    fn settings(&self) -> Map<String, serde_json::Value> {
+    fn settings(&self, state: Option<&str>) -> Map<String, serde_json::Value> {
         let args = self.image_args;
         let folders = args.include.iter().map(|p| Path::to_string_lossy(p));
         let defines = args.define.iter().map(ToString::to_string);
@@ -133,11 +129,46 @@ impl Recipe<'_> {
                 json!(args.initrd.as_ref().map(|p| p.to_string_lossy())),
             ),
             ("append", json!(args.append)),
-            ("load", json!(self.state.map(|(_, hash)| hash))),
+            ("load", json!(state)),
         ];
         settings
             .into_iter()
             .map(|(k, v)| (k.to_owned(), v))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use iretrace::trace::DEFAULT_CLASSES;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Args {
+        #[command(flatten)]
+        image: ImageArgs,
+    }
+
+    /// Whoever has the words may add more of them.
+    #[test]
+    fn an_image_whose_name_begins_like_an_option_is_none() {
+        let args = Args::parse_from(["run", "--", "-x.S"]).image;
+        let config = MachineConfig::default();
+        let recipe = Recipe {
+            image_args: &args,
+            config: &config,
+            default_ram: config.ram_size,
+            state: Some(Path::new("-s")),
+            until: None,
+            schedule: &[],
+            events: DEFAULT_CLASSES,
+            events_list: None,
+            format: Format::Text,
+            verbose: false,
+        };
+        let words = recipe.words();
+        assert_eq!(words, ["iretrace", "run", "./-x.S", "--load=-s"]);
     }
 }

@@ -1,7 +1,7 @@
 //! `iretrace run`: runs an image and traces it.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -16,6 +16,7 @@ use super::console::Console;
 use super::dump::{self, DumpList};
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use super::files::{self, Output};
 use super::findings::Shown;
 use super::guest_tests::CountedTests;
 use super::image_args::ImageArgs;
@@ -140,6 +141,17 @@ impl TraceArgs {
         list.split(',').any(|w| matches!(w.trim(), "walk" | "all"))
     }
 
+    /// Refuses files that would be written over one another, or over the image.
+    fn check_files(&self, image: &Path) -> Result<(), Failure> {
+        let outputs = [&self.output, &self.save, &self.findings];
+        let outputs: Vec<&Path> = outputs
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+        files::distinct(&outputs, &[image])
+    }
+
     /// Whether there is a trace.
     fn traces(&self) -> bool {
         !self.no_trace && (!self.console || self.output.is_some())
@@ -149,7 +161,10 @@ impl TraceArgs {
 /// Runs it.
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let events = args.trace.classes()?;
+    args.trace.check_files(&args.image.image)?;
     let mut session = Session::new(&args.image, &args.machine, &args.schedule)?;
+    let save = files::open(args.trace.save.as_deref())?;
+    let findings = files::open(args.trace.findings.as_deref())?;
     if args.trace.traces() {
         let sink = open_trace(args, &session, events)?;
         session
@@ -171,20 +186,16 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
 
     let stop = session.run();
-    let saved = match &args.trace.save {
-        Some(path) if stop == StopReason::Until => {
-            output::check(path, &args.image.image, "--save")?;
-            state::write(&mut session.machine, &session.image, path)
+    let saved = save.map_or(Ok(()), |file| {
+        if stop == StopReason::Until {
+            return state::write(&mut session.machine, &session.image, file);
         }
-        Some(path) => {
-            talk::note(&format!(
-                "{}: not written: the run ended before --until",
-                path.display()
-            ));
-            Ok(())
-        }
-        None => Ok(()),
-    };
+        let path = file.shown();
+        talk::note(&format!(
+            "{path}: not written: the run ended before --until"
+        ));
+        Ok(())
+    });
     session.machine.end_checks(&stop);
     let finished = session.machine.finish();
     if let Some(Err(e)) = console.map(|c| c.finish()) {
@@ -205,7 +216,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
             output::print(&text)?;
         }
     }
-    let denied = show_findings(args, &session, events)?;
+    let denied = show_findings(args, &session, events, findings)?;
     let code = ExitCode::of_stop(&stop).min(tests.say());
     Ok(if denied {
         code.min(ExitCode::Findings)
@@ -215,7 +226,12 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Says what was found; whether it is denied.
-fn show_findings(args: &RunArgs, session: &Session, events: EventClass) -> Result<bool, Failure> {
+fn show_findings(
+    args: &RunArgs,
+    session: &Session,
+    events: EventClass,
+    file: Option<Output>,
+) -> Result<bool, Failure> {
     let Some(findings) = session.machine.findings() else {
         return Ok(false);
     };
@@ -228,8 +244,8 @@ fn show_findings(args: &RunArgs, session: &Session, events: EventClass) -> Resul
         notes: args.trace.notes,
         color: args.trace.color,
     };
-    if let Some(path) = &args.trace.findings {
-        shown.write(findings, path)?;
+    if let Some(file) = file {
+        shown.write(findings, file)?;
     }
     Ok(shown.say(findings))
 }
@@ -240,7 +256,7 @@ fn recipe<'a>(args: &'a RunArgs, session: &'a Session, events: EventClass) -> Re
         image_args: &args.image,
         config: &session.config,
         default_ram: session.image.default_ram(),
-        state: session.state.as_ref(),
+        state: session.state.as_ref().map(|s| s.0.as_path()),
         until: args.machine.until.as_ref(),
         schedule: &session.schedule,
         events,
@@ -287,7 +303,7 @@ fn open_trace(
         }
         return trace_to(out, args, session, events).map_err(|e| Failure::stdout(&e));
     };
-    let file = output::create(path, &args.image.image)?;
+    let file = output::create(path)?;
     // Only a file's size can be cut back; a device or pipe takes what it took.
     let out = match file.metadata() {
         Ok(m) if m.is_file() => RecordWriter::file(file),
@@ -302,7 +318,8 @@ fn trace_to<W: io::Write + 'static>(
     session: &Session,
     events: EventClass,
 ) -> io::Result<Box<dyn EventSink>> {
-    let header = recipe(args, session, events).header(&session.image);
+    let state = session.state.as_ref().map(|s| s.1.as_str());
+    let header = recipe(args, session, events).header(&session.image, state);
     let symbols = Arc::clone(&session.image);
     match args.trace.format {
         Format::Jsonl => Ok(Box::new(JsonlWriter::new(out, &header, symbols)?)),

@@ -1,6 +1,5 @@
 //! `--save` and `--load`: a machine's state in a file.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use iretrace::load::Image;
@@ -9,6 +8,7 @@ use iretrace::machine::{Machine, MachineConfig, SavedError, SavedState};
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use super::files::Output;
 use super::image_args::describe;
 
 fn refused(path: &Path, error: SavedError) -> Failure {
@@ -42,16 +42,10 @@ pub fn machine(
     Ok(machine)
 }
 
-/// Writes the state of `machine`: the whole file, or none.
-pub fn write(machine: &mut Machine, image: &Image, path: &Path) -> Result<(), Failure> {
+/// Writes the state of `machine`.
+pub fn write(machine: &mut Machine, image: &Image, file: Output) -> Result<(), Failure> {
     let bytes = machine
         .save_state(&describe(image))
-        .map_err(|e| refused(path, e))?;
-    let failed = |e: std::io::Error| Failure::output_file(path, &e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(&bytes).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+        .map_err(|e| refused(file.path(), e))?;
+    file.write(&bytes)
 }

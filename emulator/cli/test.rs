@@ -1,6 +1,5 @@
 //! `iretrace test`: runs tests of handlers.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +12,7 @@ use iretrace::testing::suite::{self, Options, Outcome, Report, Suite, discover};
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::{interrupt, number, output, talk};
+use super::{files, interrupt, number, output, talk, threads};
 
 /// Run tests of handlers: assembly files with directives, and TOML files beside object files
 #[derive(Debug, clap::Args)]
@@ -124,11 +123,13 @@ pub fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     if args.directives {
         return output::print(&directives());
     }
-    let suite = Suite::read(&discover(&args.paths)?);
+    let files = discover(&args.paths)?;
+    let outputs: Vec<&Path> = args.output.as_deref().into_iter().collect();
+    let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    files::distinct(&outputs, &inputs)?;
+    let suite = Suite::read(&files);
     let options = Options {
-        jobs: args.jobs.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        }),
+        jobs: threads::wanted(args.jobs),
         filters: args.filter.clone(),
         exact: args.exact,
         skip: args.skip.clone(),
@@ -141,28 +142,27 @@ pub fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     if args.list {
         let names: String = chosen.iter().map(|t| t.full_name() + "\n").collect();
         output::print(&names)?;
-        let broken = suite.broken().next();
-        return Ok(broken.map_or(ExitCode::Success, |b| {
-            if let Outcome::Broken(text) = &b.outcome {
+        let mut code = ExitCode::Success;
+        for broken in suite.broken() {
+            if let Outcome::Broken(text) = &broken.outcome {
                 talk::error(text);
             }
-            ExitCode::BadInput
-        }));
+            code = ExitCode::BadInput;
+        }
+        return Ok(code);
     }
-    let mut file = match &args.output {
-        Some(path) => Some((path, output::create(path, Path::new(""))?)),
-        None => None,
-    };
+    let file = files::open(args.output.as_deref())?;
     let stop = Arc::new(AtomicBool::new(false));
     interrupt::watch(Arc::clone(&stop));
     let begun = Instant::now();
     let report = suite.run(&options, &stop, &|_| {});
     let seconds = begun.elapsed().as_secs_f64();
     let text = suite::render(&report, args.format.into());
-    match &mut file {
-        Some((path, file)) => file
-            .write_all(text.as_bytes())
-            .map_err(|e| Failure::output_file(path, &e))?,
+    match file {
+        Some(file) => {
+            file.write(text.as_bytes())?;
+            talk::summary(&suite::summary(&report));
+        }
         None => {
             output::print(&text)?;
         }
@@ -195,14 +195,14 @@ fn nothing(suite: &Suite, args: &TestArgs) -> Failure {
                 .to_owned(),
         };
     }
+    let options = [("--filter", &args.filter), ("--skip", &args.skip)];
+    let given = options.into_iter().filter(|o| !o.1.is_empty());
+    let given: Vec<String> = given
+        .map(|(name, t)| format!("{name} {}", t.join(", ")))
+        .collect();
     Failure::usage(format!(
-        "none of {there} tests fits --filter {}{}; --list shows their names",
-        args.filter.join(", "),
-        if args.skip.is_empty() {
-            ""
-        } else {
-            " and --skip"
-        }
+        "none of {there} tests fits {}; --list without them shows all names",
+        given.join(" and "),
     ))
 }
 
@@ -214,6 +214,7 @@ fn exit_code(report: &Report) -> ExitCode {
         Outcome::Failed { .. } => ExitCode::Findings,
         Outcome::Broken(_) => ExitCode::BadInput,
         Outcome::NotModelled(_) => ExitCode::NotModelled,
+        Outcome::NotRun => ExitCode::Interrupted,
     };
     let mut codes: Vec<ExitCode> = report.results.iter().map(|r| of(&r.outcome)).collect();
     // A failed test is worse than a golden trace that differs.

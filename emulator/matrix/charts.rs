@@ -4,7 +4,7 @@ use super::plan::Axis;
 use super::plot::{Chart, Line, Unit};
 use super::report::MatrixReport;
 use super::strategy::PAGES;
-use super::table::{METRICS, Metric};
+use super::table::{METRICS, Metric, with};
 
 /// A metric over an axis.
 #[derive(Clone, Copy, Debug)]
@@ -113,10 +113,7 @@ fn chart(report: &MatrixReport, plot: &Plot) -> Option<Chart> {
         return None;
     }
     let axis = plot.axis.name();
-    let x_name = match &series.define[..] {
-        [] => axis.to_owned(),
-        define => format!("{axis} ({})", define.join(", ")),
-    };
+    let x_name = format!("{axis}{}", with(&series.define));
     Some(Chart {
         title: format!("{}, as {axis} grow", metric.name),
         x_name,

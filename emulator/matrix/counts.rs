@@ -51,51 +51,62 @@ pub struct CountColumn {
     pub of: fn(&Counts) -> u64,
 }
 
+const fn column(
+    heading: &'static str,
+    names: [&'static str; 2],
+    meaning: &'static str,
+    of: fn(&Counts) -> u64,
+) -> CountColumn {
+    CountColumn {
+        heading,
+        names,
+        meaning,
+        of,
+    }
+}
+
 /// The columns that reports show, in their order.
 pub const COUNT_COLUMNS: [CountColumn; 7] = [
-    CountColumn {
-        heading: "faults",
-        names: ["fault", "faults"],
-        meaning: "page faults that were delivered",
-        of: |c| c.faults,
-    },
-    CountColumn {
-        heading: "NMIs",
-        names: ["NMI", "NMIs"],
-        meaning: "NMIs that were delivered",
-        of: |c| c.nmis_delivered,
-    },
-    CountColumn {
-        heading: "merged",
-        names: ["merged", "merged"],
-        meaning: "NMIs that arrived while one was pending: the processor makes one of the two",
-        of: |c| c.nmis_merged,
-    },
-    CountColumn {
-        heading: "lost",
-        names: ["lost", "lost"],
-        meaning: "NMIs that nobody served: pending when the run ended, or delivered after the last \
-                  time that the handler's work began",
-        of: |c| c.nmis_lost,
-    },
-    CountColumn {
-        heading: "early",
-        names: ["early unblock", "early unblocks"],
-        meaning: "early unblocks: an IRET that did not return from the NMI let NMIs in again",
-        of: |c| c.early_unblocks,
-    },
-    CountColumn {
-        heading: "re-entered",
-        names: ["re-entry", "re-entries"],
-        meaning: "NMIs that were delivered while another was not finished",
-        of: |c| c.reentries,
-    },
-    CountColumn {
-        heading: "frames lost",
-        names: ["frame lost", "frames lost"],
-        meaning: "deliveries whose return frame was overwritten, so that they can never be resumed",
-        of: |c| c.frames_lost,
-    },
+    column(
+        "faults",
+        ["fault", "faults"],
+        "page faults that were delivered",
+        |c| c.faults,
+    ),
+    column("NMIs", ["NMI", "NMIs"], "NMIs that were delivered", |c| {
+        c.nmis_delivered
+    }),
+    column(
+        "merged",
+        ["merged", "merged"],
+        "NMIs that arrived while one was pending: the processor makes one of the two",
+        |c| c.nmis_merged,
+    ),
+    column(
+        "lost",
+        ["lost", "lost"],
+        "NMIs that nobody served: pending when the run ended, or delivered after the last time that \
+         the handler's work began",
+        |c| c.nmis_lost,
+    ),
+    column(
+        "early",
+        ["early unblock", "early unblocks"],
+        "early unblocks: an IRET that did not return from the NMI let NMIs in again",
+        |c| c.early_unblocks,
+    ),
+    column(
+        "re-entered",
+        ["re-entry", "re-entries"],
+        "NMIs that were delivered while another was not finished",
+        |c| c.reentries,
+    ),
+    column(
+        "frames lost",
+        ["frame lost", "frames lost"],
+        "deliveries whose return frame was overwritten, so that they can never be resumed",
+        |c| c.frames_lost,
+    ),
 ];
 
 /// What is seen of a run.

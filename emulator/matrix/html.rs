@@ -49,7 +49,7 @@ fn head(report: &MatrixReport, out: &mut String) -> fmt::Result {
         out,
         "<header>\n<h1>{} <span>page tables × NMI handlers</span></h1>\n<p>{}.</p>\n",
         Escaped(&report.program),
-        Escaped(&capital(&method(report))),
+        Escaped(&table::capital(&method(report))),
     )?;
     if let Some(partial) = report.partial() {
         writeln!(out, "<p class=\"warn\">{}</p>", Escaped(&partial))?;
@@ -71,14 +71,6 @@ fn head(report: &MatrixReport, out: &mut String) -> fmt::Result {
     }
     out.push_str("</ul>\n</header>\n");
     Ok(())
-}
-
-fn capital(text: &str) -> String {
-    let mut text = text.to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    text
 }
 
 /// The verdict whose colours a cell has: those of [`Verdict::NotTaken`] if it fails alone.

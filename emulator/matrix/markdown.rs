@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::counts::COUNT_COLUMNS;
 use super::report::MatrixReport;
 use super::table::{self, Table};
-use super::text::{again, method};
+use super::text::{LONGEST, again, method};
+use crate::printable::printable;
 
 /// Text of a program, fit for a cell.
 fn escaped(text: &str) -> String {
@@ -25,7 +26,8 @@ fn escaped(text: &str) -> String {
 /// The report as Markdown.
 #[must_use]
 pub fn markdown(report: &MatrixReport) -> String {
-    let mut out = format!("# {}\n\n{}.\n", escaped(&report.program), method(report));
+    let program = printable(&report.program, LONGEST);
+    let mut out = format!("# {}\n\n{}.\n", escaped(&program), method(report));
     if let Some(partial) = report.partial() {
         let _ = writeln!(out, "\n**{partial}**");
     }

@@ -14,7 +14,8 @@ use crate::schedule::{Stimulus, StimulusKind};
 use crate::trace::{Event, EventClass, EventKind, EventSink, Source};
 
 /// Instructions from an NMI's delivery to the interrupted instruction, if it is the only one that is
-/// injected; over all boundaries of the window at which it is taken and resumed.
+/// injected; over the boundaries of the window at which it is taken and resumed, of which the first
+/// 10,000 are tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NmiCost {
     /// The fewest: nothing is missing.
@@ -64,7 +65,7 @@ fn one(machine: &mut Machine, patience: u64) -> Option<u64> {
 }
 
 /// Boundaries that are tried.
-const BOUNDARIES: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
 /// Measures an NMI at each boundary from `window` to `end`; `None`: none is resumed.
 pub(super) fn nmi_cost(
@@ -78,7 +79,7 @@ pub(super) fn nmi_cost(
     let limit = machine.config().max_insns;
     let mut stop = machine.advance(Until::Address(window));
     let mut cost: Option<NmiCost> = None;
-    for _ in 0..BOUNDARIES {
+    for _ in 0..MOST {
         if stop != StopReason::Until || machine.cpu().regs.rip == end.0 {
             break;
         }

@@ -12,8 +12,8 @@ use super::subject::Subject;
 use crate::arch::VirtAddr;
 use crate::check::{CheckConfig, Level, RuleId};
 use crate::machine::{StopReason, Until};
-use crate::schedule::{Injection, ResolvedInjection, Stimulus, Trigger, resolve};
-use crate::sweep::{Bound, Class, Key, Plan, Shot, Sweep, Tally, Verdict};
+use crate::schedule::{Injection, ResolvedInjection, ScheduleError, Stimulus, Trigger, resolve};
+use crate::sweep::{Bound, Class, Key, Plan, Shot, Sweep, SweepError, Tally, Verdict};
 use crate::trace::Boundary;
 
 fn run_of(counted: Counted, insns: u64) -> Run {
@@ -196,18 +196,22 @@ fn replay(
 ) -> Result<Run, MatrixError> {
     let mut machine = subject.machine().map_err(|e| subject.failed(e))?;
     machine.set_max_insns(most);
-    machine.set_schedule(
-        schedule
-            .iter()
-            .filter_map(|o| resolved(subject, o))
-            .collect(),
-    );
+    let resolved = schedule.iter().map(|o| resolved(subject, o));
+    machine.set_schedule(resolved.collect::<Result<_, _>>()?);
     let counted = count(&mut machine, body);
     Ok(run_of(counted, machine.boundary().icount))
 }
 
-/// An option of a schedule that this program has written itself.
-fn resolved(subject: &Subject, option: &str) -> Option<ResolvedInjection> {
-    let injection: Injection = option.parse().ok()?;
-    resolve(injection, &subject.image.symbols).ok()
+/// An option of a schedule that a sweep has written.
+fn resolved(subject: &Subject, option: &str) -> Result<ResolvedInjection, MatrixError> {
+    let failed = |why: String| {
+        subject.failed(SweepError::Shot {
+            text: option.to_owned(),
+            why,
+        })
+    };
+    let injection: Injection = option
+        .parse()
+        .map_err(|e: ScheduleError| failed(e.to_string()))?;
+    resolve(injection, &subject.image.symbols).map_err(|e| failed(e.to_string()))
 }

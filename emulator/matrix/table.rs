@@ -2,7 +2,8 @@
 
 use super::cell::{BURST, Cell, PERIOD};
 use super::cost::Cost;
-use super::counts::COUNT_COLUMNS;
+use super::counts::{COUNT_COLUMNS, Counts};
+use super::nmi_cost::MOST;
 use super::plan::Axis;
 use super::report::MatrixReport;
 use crate::printable::grouped;
@@ -84,6 +85,12 @@ fn heads<'a>(more: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     first.chain(more).map(str::to_owned).collect()
 }
 
+/// The cells of [`COUNT_COLUMNS`].
+fn counted(counts: &Counts) -> Vec<String> {
+    let columns = COUNT_COLUMNS.iter();
+    columns.map(|c| grouped((c.of)(counts))).collect()
+}
+
 /// `836, 841`: the boundaries of a schedule.
 pub(super) fn boundaries(schedule: &[String]) -> String {
     let all = schedule.iter().map(|option| {
@@ -103,9 +110,7 @@ pub fn counts(report: &MatrixReport) -> Table {
         text: 2,
         text_after: 2 + COUNT_COLUMNS.len(),
         groups: groups(report, |c| {
-            let run = c.representative();
-            let counts = COUNT_COLUMNS.iter();
-            let mut row: Vec<String> = counts.map(|k| grouped((k.of)(&run.counts))).collect();
+            let mut row = counted(&c.representative().counts);
             let schedule = c.worst.as_ref().filter(|_| c.undisturbed.success);
             row.push(c.short_verdict());
             row.push(schedule.map_or_else(String::new, |w| boundaries(&w.schedule)));
@@ -165,8 +170,7 @@ pub fn bursts(report: &MatrixReport) -> Table {
         text_after: 2 + COUNT_COLUMNS.len(),
         groups: groups(report, |c| {
             let run = &c.burst.run;
-            let counts = COUNT_COLUMNS.iter();
-            let mut row: Vec<String> = counts.map(|k| grouped((k.of)(&run.counts))).collect();
+            let mut row = counted(&run.counts);
             row.push(run.end.clone());
             row
         }),
@@ -176,8 +180,17 @@ pub fn bursts(report: &MatrixReport) -> Table {
 /// What one NMI costs.
 #[must_use]
 pub fn nmi_costs(report: &MatrixReport) -> Table {
+    let long = report
+        .cells
+        .iter()
+        .any(|c| c.sweep.boundaries > MOST as u64);
+    let first = if long {
+        format!(" (the first {} of them)", grouped(MOST as u64))
+    } else {
+        String::new()
+    };
     Table {
-        title: "Instructions of one NMI, over the window's boundaries".to_owned(),
+        title: format!("Instructions of one NMI, over the window's boundaries{first}"),
         heads: heads(["least", "most", "CR3 writes of that"]),
         text: 2,
         text_after: usize::MAX,
@@ -214,17 +227,23 @@ pub fn costs(report: &MatrixReport, axis: Axis, metric: &Metric) -> Option<Table
         }));
         row
     });
-    let mut title = metric.name.to_owned();
-    if let Some(first) = title.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
+    let name = capital(metric.name);
     Some(Table {
-        title: format!("{title}, as {} grow{}", axis.name(), with(&series.define)),
+        title: format!("{name}, as {} grow{}", axis.name(), with(&series.define)),
         heads,
         text: 1,
         text_after: usize::MAX,
         groups: vec![rows.collect()],
     })
+}
+
+/// With a capital letter at its beginning.
+pub(super) fn capital(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 /// ` (PRIVATE=pd)`, or nothing.

@@ -8,7 +8,7 @@ use super::cell::Cell;
 use super::counts::COUNT_COLUMNS;
 use super::report::MatrixReport;
 use super::table::{self, Table};
-use crate::printable::{grouped, quoted};
+use crate::printable::{grouped, printable, quoted};
 
 /// The report as text.
 #[must_use]
@@ -39,11 +39,14 @@ pub fn text(report: &MatrixReport, color: bool) -> String {
     out
 }
 
+/// Characters of the program's name that are shown.
+pub(super) const LONGEST: usize = 200;
+
 /// What was done, in a few lines.
 fn head(report: &MatrixReport) -> String {
     let mut out = format!(
         "{}: {} page-table strategies, {} NMI strategies; {}\n",
-        report.program,
+        printable(&report.program, LONGEST),
         report.pages.len(),
         report.nmi.len(),
         method(report),

@@ -223,6 +223,12 @@ impl Program {
         &self.0.stubs
     }
 
+    /// Whether this is one of the undefined symbols.
+    #[must_use]
+    pub fn has_stub(&self, name: &str) -> bool {
+        self.0.stubs.iter().any(|s| s.0 == name)
+    }
+
     /// The stub at this address.
     #[must_use]
     pub fn stub_at(&self, at: u64) -> Option<&str> {

@@ -34,6 +34,9 @@ pub enum TestError {
     },
 }
 
+/// Why a name cannot be a stub's.
+pub(super) const NO_STUB: &str = "it is no stub: the code defines it, or never refers to it";
+
 impl TestError {
     /// Something about the set-up.
     pub(super) fn setup(what: impl Into<String>, problem: impl Into<String>) -> Self {

@@ -7,10 +7,14 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
 
 use super::session::Session;
 use crate::arch::VirtAddr;
+use crate::printable::printable;
 use crate::trace::{Event, Symbols as _, TextOptions, TextRenderer};
 
 /// Lines of trace that are shown.
 const TRACE: usize = 24;
+
+/// Characters of an expectation that are shown.
+const WORDS: usize = 1000;
 
 /// One thing that does not hold.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -80,7 +84,7 @@ impl Failure {
             name: session.case.name.clone(),
             places,
             code: rip.map_or_else(String::new, |rip| listing(session, rip)),
-            trace: trace(session, &session.tape.since(0)),
+            trace: trace(session, &session.tape.kept(), session.tape.left_out()),
             end,
             problems,
         }
@@ -111,7 +115,7 @@ impl fmt::Display for Failure {
             for (name, before, after) in &problem.diff {
                 writeln!(f, "    {name:<14} {before} -> {after}")?;
             }
-            writeln!(f, "    = expected: {}", problem.expected)?;
+            writeln!(f, "    = expected: {}", printable(&problem.expected, WORDS))?;
         }
         if !self.code.is_empty() {
             write!(f, "  code:\n{}", self.code)?;
@@ -132,6 +136,12 @@ fn listing(session: &Session, rip: u64) -> String {
         Some((_, offset)) if offset <= 512 => rip - offset,
         _ => rip,
     };
+    listing_from(session, start, rip)
+}
+
+/// The instructions around `rip`, as they are if one begins at `start`.
+fn listing_from(session: &Session, start: u64, rip: u64) -> String {
+    let program = &session.case.program;
     let end = program.image().segment_at(VirtAddr(rip));
     let end = end.map_or(u64::MAX, |s| s.vaddr.0.saturating_add(s.data.len() as u64));
     let len = (end.min(rip.saturating_add(48)).max(rip) - start) as usize;
@@ -156,7 +166,12 @@ fn listing(session: &Session, rip: u64) -> String {
         lines.push((insn.ip(), text));
     }
     let Some(here) = lines.iter().position(|l| l.0 == rip) else {
-        return String::new();
+        // What is before it is no code, or overlaps it.
+        return if start == rip {
+            String::new()
+        } else {
+            listing_from(session, rip, rip)
+        };
     };
     let mut out = String::new();
     for (at, text) in &lines[here.saturating_sub(5)..lines.len().min(here + 4)] {
@@ -166,8 +181,8 @@ fn listing(session: &Session, rip: u64) -> String {
     out
 }
 
-/// The events as text: the first lines, and the last.
-pub(super) fn trace(session: &Session, events: &[Event]) -> String {
+/// The events as text: the first lines, and the last, and how many more events are not kept.
+fn trace(session: &Session, events: &[Event], more: u64) -> String {
     let lines = rendered(session, events);
     let mut out = String::new();
     let left_out = lines.len().saturating_sub(TRACE);
@@ -184,6 +199,9 @@ pub(super) fn trace(session: &Session, events: &[Event]) -> String {
     }
     for line in &lines[first + left_out..] {
         let _ = writeln!(out, "    {line}");
+    }
+    if more != 0 {
+        let _ = writeln!(out, "    ... {more} more events, which are not kept");
     }
     out
 }

@@ -17,6 +17,8 @@ pub struct GuestTests {
     pub failures: Vec<String>,
     /// Open plans, by indentation: how many results are still to come.
     plans: Vec<(usize, u64)>,
+    /// Results that never came; all of them are one of the `failures`.
+    owed: u64,
     /// A line of an inner level has been counted since the last outer one, at this indentation.
     inner: Option<usize>,
 }
@@ -41,11 +43,11 @@ impl GuestTests {
             }
         }
         if let Some(count) = text.strip_prefix("1..") {
-            if let Ok(n) = count.trim().parse()
-                && self.plans.len() < DEPTH
-            {
-                self.plans.retain(|p| p.0 < indent);
-                self.plans.push((indent, n));
+            if let Ok(n) = count.trim().parse() {
+                self.close(indent, "the plan of the next test");
+                if self.plans.len() < DEPTH {
+                    self.plans.push((indent, n));
+                }
             }
             return;
         }
@@ -70,20 +72,8 @@ impl GuestTests {
         if let Some(plan) = self.plans.iter_mut().find(|p| p.0 == indent) {
             plan.1 = plan.1.saturating_sub(1);
         }
-        // What is deeper has ended; what it owes is owed.
-        let owed: u64 = self
-            .plans
-            .iter()
-            .filter(|p| p.0 > indent)
-            .map(|p| p.1)
-            .sum();
-        self.plans.retain(|p| p.0 <= indent);
-        if owed != 0 {
-            self.count(
-                1,
-                &format!("{owed} results are missing before: {description}"),
-            );
-        }
+        // What is deeper has ended.
+        self.close(indent + 1, description);
         if self.inner.take().is_some_and(|inner| inner > indent) {
             // The sum of a test whose parts have been counted; it is a part itself.
             self.inner = (indent > 0).then_some(indent);
@@ -114,6 +104,16 @@ impl GuestTests {
         );
     }
 
+    /// Ends the plans of this indentation and of deeper ones; what they owe has failed.
+    fn close(&mut self, indent: usize, next: &str) {
+        let ended = self.plans.iter().filter(|p| p.0 >= indent);
+        let owed = ended.map(|p| p.1).fold(0, u64::saturating_add);
+        self.plans.retain(|p| p.0 < indent);
+        if owed != 0 {
+            self.count(1, &format!("{owed} results are missing before: {next}"));
+        }
+    }
+
     fn count(&mut self, what: u8, name: &str) {
         match what {
             0 => self.passed += 1,
@@ -136,6 +136,7 @@ impl GuestTests {
             .fold(0, u64::saturating_add);
         if owed != 0 {
             self.failed = self.failed.saturating_add(owed);
+            self.owed = owed;
             self.failures.push(format!("{owed} results never came"));
         }
     }
@@ -162,7 +163,15 @@ impl GuestTests {
         let names = if self.failures.is_empty() {
             String::new()
         } else {
-            format!(" ({})", self.failures.join(", "))
+            let owed = u64::from(self.owed != 0);
+            let named = (self.failures.len() as u64).saturating_sub(owed);
+            let more = self.failed.saturating_sub(self.owed).saturating_sub(named);
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(", and {more} more")
+            };
+            format!(" ({}{more})", self.failures.join(", "))
         };
         format!("guest tests: {}{names}", parts.join(", "))
     }
@@ -208,5 +217,40 @@ mod tests {
         assert_eq!(c, (2, 3, 0, vec!["3 results never came".to_owned()]));
         let c = counted("1..2\n    1..2\n    ok 1 x\nok 1 a\nok 2 b\n");
         assert_eq!((c.0, c.1), (2, 1), "{c:?}");
+        // A second plan in the place of the first, which is not kept.
+        let c = counted("1..3\nok 1 a\n1..1\nok 1 b\n");
+        assert_eq!((c.0, c.1), (2, 1), "{c:?}");
+        assert_eq!(
+            c.3,
+            ["2 results are missing before: the plan of the next test"]
+        );
+    }
+
+    #[test]
+    fn plans_of_any_size_can_be_owed() {
+        let most = u64::MAX;
+        let c = counted(&format!("1..1\n  1..{most}\n    1..{most}\nok 1 a\n"));
+        assert_eq!((c.0, c.1), (1, 1), "{c:?}");
+        let c = counted(&format!("FAIL: a\n1..{most}\n  1..{most}\n"));
+        assert_eq!(c.1, most, "{c:?}");
+    }
+
+    #[test]
+    fn names_that_are_left_out_are_counted() {
+        let mut tests = GuestTests::default();
+        (0..23).for_each(|n| tests.line(&format!("FAIL: t{n}")));
+        tests.line("1..7");
+        assert!(
+            tests.summary().ends_with("t19, and 3 more)"),
+            "{}",
+            tests.summary()
+        );
+        tests.end();
+        let all = tests.summary();
+        assert!(all.contains("30 failed (t0, "), "{all}");
+        assert!(
+            all.ends_with("t19, 7 results never came, and 3 more)"),
+            "{all}"
+        );
     }
 }

@@ -55,6 +55,9 @@ pub const KERNEL_GS: u64 = 0xffff_c400_0000_0000;
 /// The user's GS base: one page.
 pub const USER_GS: u64 = 0x7fff_f700_0000;
 
+/// Bytes of the user's stack.
+pub const USER_STACK_SIZE: u64 = 16 << 10;
+
 /// The end of the user's stack.
 pub const USER_STACK: u64 = 0x7fff_ffff_f000;
 

@@ -171,8 +171,13 @@ impl Mapper {
         rights: Rights,
     ) -> Result<(), Full> {
         for page in pages(at, size) {
-            let old = self.entry(machine, page)? & FRAME;
-            let frame = if old == 0 { self.frame()? } else { old };
+            let old = self.entry(machine, page)?;
+            // The frame at 0 is one too, where all RAM is mapped at its own address.
+            let frame = if old & (FRAME | pte::P) == 0 {
+                self.frame()?
+            } else {
+                old & FRAME
+            };
             self.set(machine, page, frame | leaf(rights))?;
         }
         Ok(())
@@ -195,9 +200,15 @@ impl Mapper {
     }
 }
 
+/// The first and the last page that hold `at..at + size`.
+pub(super) const fn bounds(at: u64, size: u64) -> (u64, u64) {
+    let size = if size == 0 { 1 } else { size };
+    let last = at.saturating_add(size - 1);
+    (at & !(PAGE_SIZE - 1), last & !(PAGE_SIZE - 1))
+}
+
 /// The pages that hold `at..at + size`; at least one.
 pub(super) fn pages(at: u64, size: u64) -> impl Iterator<Item = u64> {
-    let first = at & !(PAGE_SIZE - 1);
-    let last = at.saturating_add(size.max(1) - 1) & !(PAGE_SIZE - 1);
+    let (first, last) = bounds(at, size);
     (0..=(last - first) / PAGE_SIZE).map(move |n| first + n * PAGE_SIZE)
 }

@@ -128,8 +128,8 @@
 //! GDT, TSS with RSP0 and seven IST stacks with guard pages, IDT, page tables with the rights of the
 //! code's sections, a user's page of code and stack, per-CPU pages for both GS bases: see
 //! [`layout`], and [`Case`] for how each is changed. The interrupted code's registers all hold
-//! values of their own. Nothing is written by the host while the handler runs, but by the closures of
-//! [`Case::on_call`] and [`Case::on_fault`].
+//! values of their own. While the handler runs the host changes nothing, but for the pages of
+//! [`Case::lazy`] and what the closures of [`Case::on_call`] and [`Case::on_fault`] do.
 //!
 //! # What a stub does
 //!
@@ -180,7 +180,7 @@ pub use defect::{Defect, DefectKind};
 pub use error::TestError;
 pub use expect::{Expectation, FrameWanted, Restored};
 pub use failure::{Failure, Problem};
-pub use observed::{Depth, Observed, Root, Write};
+pub use observed::{Depth, LeftOut, MOST as MOST_NOTES, Observed, Root, Write};
 pub use place::Place;
 pub use raise::Raise;
 pub use register::Register;

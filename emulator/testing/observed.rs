@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::defect::{Defect, DefectKind};
-use super::layout::Stack;
+use super::layout::{Stack, USER_STACK, USER_STACK_SIZE};
 use super::stub::Call;
 use crate::arch::CpuState;
 use crate::trace::Delivery;
@@ -69,12 +69,16 @@ pub struct Observed {
     pub boundaries: u64,
     /// Stacks of the harness, and how deep they were used.
     pub depth: BTreeMap<Stack, Depth>,
+    /// RSP, and the instruction, where it first was on no stack of the harness nor the user's.
+    pub other_stack: Option<(u64, u64)>,
     /// Mistakes, each place once.
     pub defects: Vec<Defect>,
     /// All registers where what was interrupted is resumed.
     pub resumed: Option<CpuState>,
     /// Whether NMIs are blocked there.
     pub resumed_blocked: bool,
+    /// Whether x87 and SSE registers are the interrupted code's there.
+    pub resumed_fpu: bool,
     /// The instruction before the present one.
     pub last_rip: u64,
     /// The code under test has executed STD.
@@ -84,6 +88,31 @@ pub struct Observed {
     /// Calls by the code under test, in order, as [`Aligned`](super::Expectation::Aligned) needs them: RIP and
     /// RSP at the function's entry, and the CALL.
     pub entries: Vec<(u64, u64, u64)>,
+    /// Notes for which there was no room.
+    pub left_out: LeftOut,
+}
+
+/// How many notes there were beyond the first [`MOST`] of each kind. What is expected of these
+/// cannot be said to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LeftOut {
+    /// Deliveries.
+    pub deliveries: u64,
+    /// Calls of stubs.
+    pub calls: u64,
+    /// Stores of the code under test.
+    pub writes: u64,
+    /// Calls by the code under test.
+    pub entries: u64,
+}
+
+/// Adds a note while there is room, and counts it when there is not.
+pub(super) fn keep<T>(list: &mut Vec<T>, left_out: &mut u64, note: T) {
+    if list.len() < MOST {
+        list.push(note);
+    } else {
+        *left_out = left_out.saturating_add(1);
+    }
 }
 
 impl Observed {
@@ -103,7 +132,13 @@ impl Observed {
 
     /// Notes RSP.
     pub(super) fn note_stack(&mut self, rsp: u64, rip: u64) {
-        let Some(stack) = Stack::of(rsp) else { return };
+        let Some(stack) = Stack::of(rsp) else {
+            // SYSCALL leaves the user's.
+            if !(USER_STACK - USER_STACK_SIZE..=USER_STACK).contains(&rsp) {
+                self.other_stack.get_or_insert((rsp, rip));
+            }
+            return;
+        };
         let frame_top = self.root.as_ref().map(|r| {
             let len = if r.delivery.error_code.is_some() {
                 48

@@ -7,6 +7,7 @@ use super::observed::{Observed, Root};
 use super::register::Register;
 use super::session::{End, Session};
 use super::stub::Call;
+use crate::arch::Vector;
 use crate::check::Findings;
 use crate::trace::Event;
 
@@ -46,17 +47,17 @@ impl Run {
         self.session.seen.root.as_ref()
     }
 
-    /// The calls of a stub, in order.
+    /// The calls of a stub, in order: of all calls, the first 65,536 are kept.
     #[must_use]
     pub fn calls(&self, name: &str) -> Vec<&Call> {
         let calls = self.session.seen.calls.iter();
         calls.filter(|c| c.name == name).collect()
     }
 
-    /// All events, those of the set-up too.
+    /// All events, those of the set-up too: the first 262,144.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.session.tape.since(0)
+        self.session.tape.kept()
     }
 
     /// What the rules of [`crate::check`] have found.
@@ -116,6 +117,11 @@ impl Run {
         if !expected.iter().any(Expectation::is_about_the_end) {
             all.push(&default);
         }
+        if !self.session.case.injections.is_empty() {
+            let notes = self.session.machine.notes().into_iter();
+            let missed = notes.filter(|n| n.ends_with("was never due"));
+            problems.extend(missed.map(|n| Problem::new("inject", n)));
+        }
         for e in all {
             // What fails undisturbed fails at every boundary too.
             if !problems.is_empty() && matches!(e, Expectation::Survives(_)) {
@@ -148,6 +154,12 @@ impl Run {
     }
 }
 
+/// `#PF`, or `vector 0x20`.
+pub(super) fn named(vector: Vector) -> String {
+    let number = || format!("vector {:#x}", vector.0);
+    vector.mnemonic().map_or_else(number, str::to_owned)
+}
+
 impl End {
     /// In words.
     #[must_use]
@@ -156,14 +168,15 @@ impl End {
             Self::Returned => "what was interrupted goes on".to_owned(),
             Self::Reached(place) => format!("{place} was reached"),
             Self::Called(name) => format!("{name} was called"),
-            Self::Stray(vector) => format!(
-                "an event for which there is no handler: {}",
-                vector
-                    .mnemonic()
-                    .map_or_else(|| format!("vector {:#x}", vector.0), str::to_owned)
-            ),
+            Self::Stray(vector) => {
+                format!("an event for which there is no handler: {}", named(*vector))
+            }
             Self::Stopped(stop) => stop.to_string(),
             Self::Limit => "the limit on instructions".to_owned(),
+            Self::TooDeep => format!(
+                "more than {} events are open at once, and this one is not followed any more",
+                crate::printable::grouped(crate::system::activation::CAPACITY as u64)
+            ),
         }
     }
 }

@@ -5,13 +5,13 @@ use iced_x86::{Decoder, DecoderOptions, Instruction};
 use super::arrange::Rights;
 use super::case::{Case, Until};
 use super::layout;
-use super::mapper::{Mapper, pages};
-use super::observed::{Observed, Root};
+use super::mapper::{Mapper, bounds};
+use super::observed::{Observed, Root, keep};
 use super::place::Place;
 use super::tape::Tape;
 use crate::arch::{CpuState, Vector, VirtAddr};
 use crate::machine::{Machine, Mark, StopReason, Until as MachineUntil};
-use crate::trace::{Event, EventKind, Source};
+use crate::trace::{Event, EventKind, Return, Source};
 
 /// How a run ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +28,41 @@ pub enum End {
     Stopped(StopReason),
     /// As many instructions as were allowed.
     Limit,
+    /// More events are open at once than are followed, so that the one under test is forgotten.
+    TooDeep,
+}
+
+/// What a run may still do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    /// Instructions that may retire.
+    instructions: u64,
+    /// Boundaries to which no instruction has retired: deliveries, iterations of REP.
+    others: u64,
+}
+
+impl Left {
+    /// Boundaries without an instruction, for each instruction that is allowed.
+    const OTHERS: u64 = 16;
+
+    pub(super) const fn new(limit: u64) -> Self {
+        Self {
+            instructions: limit,
+            others: limit.saturating_mul(Self::OTHERS),
+        }
+    }
+
+    const fn pass(&mut self, retired: bool) {
+        if retired {
+            self.instructions = self.instructions.saturating_sub(1);
+        } else {
+            self.others = self.others.saturating_sub(1);
+        }
+    }
+
+    const fn is_over(self) -> bool {
+        self.instructions == 0 || self.others == 0
+    }
 }
 
 /// A running case.
@@ -42,10 +77,10 @@ pub struct Session {
     pub(super) until: Option<VirtAddr>,
     /// The last delivery of the set-up.
     pub(super) before: u64,
-    /// The moment at which the case's own events arrive.
+    /// The moment before the delivery under test.
     pub(super) mark: Option<Mark>,
-    /// Instructions that may still retire.
-    pub(super) left: u64,
+    /// What it may still do.
+    pub(super) left: Left,
     /// What closures could not do: of what part, and why not.
     pub(super) trouble: Option<(&'static str, &'static str)>,
 }
@@ -116,6 +151,7 @@ impl Session {
         let before = self.machine.cpu().regs.clone();
         let blocked = self.machine.cpu().nmi.blocked;
         let at = self.machine.boundary();
+        let forgotten = self.machine.cpu().activations.forgotten();
         let insn = if self.seen.root.is_some() {
             let insn = self.instruction();
             self.before_instruction(&before, insn.as_ref());
@@ -123,26 +159,48 @@ impl Session {
         } else {
             None
         };
-        let from = self.tape.len();
+        self.tape.settle();
         let stop = self.machine.advance(MachineUntil::Boundary);
+        let events = self.tape.fresh();
         let retired = self.machine.boundary().icount != at.icount;
-        if retired {
-            self.left = self.left.saturating_sub(1);
-            if let Some(insn) = &insn {
+        self.left.pass(retired);
+        if let Some(insn) = &insn {
+            if retired || is_iteration(insn, &events) {
+                self.note_writes(&before, insn);
+            }
+            if retired {
                 self.after_instruction(&before, insn);
             }
         }
-        let events = self.tape.since(from);
         for event in &events {
             self.event(event, &before, blocked);
         }
+        if retired && self.seen.root.is_none() {
+            self.mark_again();
+        }
         self.seen.boundaries += 1;
         self.seen.last_rip = before.rip;
+        if self.is_root_forgotten(forgotten) {
+            return Some(End::TooDeep);
+        }
         if stop != StopReason::Until {
             self.note_return();
             return Some(End::Stopped(stop));
         }
-        self.arrive()
+        self.arrive(events.iter().any(|e| resumes(&e.kind)))
+    }
+
+    /// Whether the delivery under test is forgotten, and not resumed: another one, beyond those that
+    /// can be open, has pushed it out. So many were `forgotten` before this boundary.
+    fn is_root_forgotten(&self, forgotten: u64) -> bool {
+        let activations = &self.machine.cpu().activations;
+        activations.forgotten() != forgotten
+            && self.seen.resumed.is_none()
+            && self
+                .seen
+                .root
+                .as_ref()
+                .is_some_and(|r| !activations.is_unresumed(r.delivery.id.serial))
     }
 
     fn event(&mut self, event: &Event, before: &CpuState, blocked: bool) {
@@ -155,9 +213,11 @@ impl Session {
                         nmi_blocked: blocked,
                     });
                 }
-                if self.seen.deliveries.len() < super::observed::MOST {
-                    self.seen.deliveries.push(d.clone());
-                }
+                keep(
+                    &mut self.seen.deliveries,
+                    &mut self.seen.left_out.deliveries,
+                    d.clone(),
+                );
                 if let (Vector::PF, Some(cr2)) = (d.id.vector, d.cr2) {
                     self.seen.cr2_loaded_by = (self.seen.deliveries.len() > 1).then(|| {
                         format!(
@@ -179,10 +239,10 @@ impl Session {
     /// A lazy page becomes present.
     fn fill(&mut self, at: u64) {
         let page = at & !0xfff;
-        let found = self
-            .lazy
-            .iter()
-            .find(|(from, size, _)| pages(*from, *size).any(|p| p == page));
+        let found = self.lazy.iter().find(|(from, size, _)| {
+            let (first, last) = bounds(*from, *size);
+            (first..=last).contains(&page)
+        });
         if let Some(rights) = found.map(|l| l.2) {
             self.map(page, 1, rights);
         }
@@ -196,11 +256,31 @@ impl Session {
         if self.seen.resumed.is_none() && self.machine.is_resumed(serial) {
             self.seen.resumed = Some(self.machine.cpu().regs.clone());
             self.seen.resumed_blocked = self.machine.cpu().nmi.blocked;
+            self.seen.resumed_fpu = self.is_fpu_kept();
         }
     }
 
-    /// The machine has come to a boundary: whether this is the end.
-    fn arrive(&mut self) -> Option<End> {
+    /// Whether x87 and SSE registers are those of the mark.
+    fn is_fpu_kept(&mut self) -> bool {
+        let Some(mark) = &self.mark else { return true };
+        let differs = self.machine.differences(mark);
+        !differs
+            .registers
+            .iter()
+            .any(|r| r == "x87 or SSE registers")
+    }
+
+    /// The interrupted code has gone on: the mark is where it is now.
+    fn mark_again(&mut self) {
+        if self.mark.take().is_some() {
+            self.machine.unmark();
+            self.mark = Some(self.machine.mark());
+        }
+    }
+
+    /// The machine has come to a boundary: whether this is the end. `resumed`: a delivery has been
+    /// resumed there.
+    fn arrive(&mut self, resumed: bool) -> Option<End> {
         let (rip, rsp) = {
             let regs = &self.machine.cpu().regs;
             (regs.rip, regs.rsp())
@@ -226,14 +306,34 @@ impl Session {
         {
             return Some(End::Reached(place.clone()));
         }
-        if let Some(end) = self.called(rip) {
+        if let Some(end) = self.called(rip, resumed) {
             return Some(end);
         }
-        (self.left == 0 || self.trouble.is_some()).then_some(End::Limit)
+        (self.left.is_over() || self.trouble.is_some()).then_some(End::Limit)
     }
 
     fn stray(&self, rip: u64) -> Option<End> {
         let offset = rip.wrapping_sub(layout::STRAY);
         (offset < 0x1000).then_some(End::Stray(Vector((offset / 16) as u8)))
     }
+}
+
+/// Whether `insn`, which has not retired, has done an iteration: REP, and no event in between.
+fn is_iteration(insn: &Instruction, events: &[Event]) -> bool {
+    let delivered = |e: &Event| matches!(e.kind, EventKind::Delivered(_));
+    (insn.has_rep_prefix() || insn.has_repne_prefix())
+        && insn.is_string_instruction()
+        && !events.iter().any(delivered)
+}
+
+/// Whether it is the resumption of a delivery.
+const fn resumes(event: &EventKind) -> bool {
+    matches!(
+        event,
+        EventKind::Resumed { .. }
+            | EventKind::Iret(Return {
+                resumes: Some(_),
+                ..
+            })
+    )
 }

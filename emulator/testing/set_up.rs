@@ -3,11 +3,12 @@
 use super::build::{self, Made};
 use super::case::{Case, Until};
 use super::context::Mode;
-use super::error::TestError;
+use super::error::{NO_STUB, TestError};
 use super::observed::Observed;
 use super::place::Place;
 use super::raise::Raise;
-use super::session::Session;
+use super::run::named;
+use super::session::{Left, Session};
 use super::tape::Tape;
 use crate::arch::{Vector, VirtAddr};
 use crate::machine::{StopReason, Until as MachineUntil};
@@ -31,7 +32,7 @@ impl Session {
             until: None,
             before: u64::MAX,
             mark: None,
-            left: case.limit,
+            left: Left::new(case.limit),
             trouble: None,
         };
         session.machine.add_sink(Box::new(session.tape.clone()));
@@ -62,12 +63,9 @@ impl Session {
             self.until = Some(case.program.resolve("until", place)?);
         }
         if let Until::Call(name) = &case.until
-            && !case.program.stubs().iter().any(|s| s.0 == *name)
+            && !case.program.has_stub(name)
         {
-            return Err(TestError::setup(
-                format!("until call {name}"),
-                "it is no stub: the code defines it, or never refers to it",
-            ));
+            return Err(TestError::setup(format!("until call {name}"), NO_STUB));
         }
         for injection in &case.injections {
             let resolved = resolve(injection.clone(), &case.program)
@@ -75,7 +73,7 @@ impl Session {
             self.machine.inject(resolved);
         }
         self.before = self.machine.cpu().activations.last_serial();
-        self.left = case.limit;
+        self.left = Left::new(case.limit);
         self.seen = Observed::default();
         self.mark = Some(self.machine.mark());
         Ok(())
@@ -99,12 +97,7 @@ impl Session {
         {
             return Err(TestError::setup(
                 "context",
-                format!(
-                    "{} cannot be delivered there",
-                    vector
-                        .mnemonic()
-                        .map_or_else(|| format!("{:#x}", vector.0), str::to_owned)
-                ),
+                format!("{} cannot be delivered there", named(vector)),
             ));
         }
         Ok(())

@@ -18,7 +18,9 @@ const MOST: u64 = 20_000;
 /// Boundaries that all tries together may pass: some seconds.
 const WORK: u64 = 1_000_000;
 
-/// What is expected of each fork: all but sweeps, and what an event changes by itself.
+/// What is expected of each fork: [`Expectation::Sound`], and all that the case says but for sweeps
+/// and for what an event changes by itself (how many instructions and calls there are, how deep the
+/// stack is, whether NMIs are blocked, the trace).
 fn kept(case: &Case) -> Vec<Expectation> {
     let kept = |e: &&Expectation| {
         !matches!(
@@ -54,6 +56,8 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
     let kind = shot.kind();
     let mut failures: Vec<(u64, Problem)> = Vec::new();
     let (mut tried, mut work) = (0, 0u64);
+    let what = format!("survives {shot}");
+    let mut given_up = None;
     while session.step().is_none() {
         let rip = session.machine.cpu().regs.rip;
         if session.seen.root.is_none()
@@ -67,7 +71,8 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
                 "the handler is too long to try {shot} at every boundary: given up after {tried}, at {}",
                 case.program.name_of(rip)
             );
-            return Ok(vec![Problem::new(format!("survives {shot}"), text).at(rip)]);
+            given_up = Some(Problem::new(&what, text).at(rip));
+            break;
         }
         tried += 1;
         let (fork, passed, problems) = fork(session, &raise, &expected)?;
@@ -77,9 +82,19 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
             failures.push((rip, problem));
         }
     }
-    let Some((rip, first)) = failures.first().cloned() else {
-        return Ok(Vec::new());
-    };
+    if tried == 0 {
+        let text = format!(
+            "{shot} is never tried: nothing was delivered, or it cannot arrive in the handler"
+        );
+        given_up = Some(Problem::new(&what, text));
+    }
+    let broken = broken(&case, &what, &failures, tried);
+    Ok(broken.into_iter().chain(given_up).collect())
+}
+
+/// What is said of the boundaries, of `tried` ones, at which something does not hold.
+fn broken(case: &Case, what: &str, failures: &[(u64, Problem)], tried: u64) -> Option<Problem> {
+    let (rip, first) = failures.first().cloned()?;
     let name = |at| case.program.name_of(at);
     let mut places: Vec<String> = failures.iter().map(|f| name(f.0)).collect();
     places.dedup();
@@ -90,8 +105,9 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
     } else {
         format!(" and {more} more")
     };
-    Ok(vec![Problem {
-        expected: format!("survives {shot}"),
+    let shot = what.strip_prefix("survives ").unwrap_or(what);
+    Some(Problem {
+        expected: what.to_owned(),
         text: format!(
             "{shot} at {} of {tried} boundaries breaks it ({}{more}); at {}: {}",
             failures.len(),
@@ -101,7 +117,7 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
         ),
         rip: Some(rip),
         diff: first.diff,
-    }])
+    })
 }
 
 /// Whether what arrives is held until it can be taken: all but exceptions.
@@ -120,7 +136,7 @@ fn fork(
     expected: &[Expectation],
 ) -> Result<(Session, u64, Vec<Problem>), TestError> {
     let seen = session.seen.clone();
-    let (events, left) = (session.tape.len(), session.left);
+    let (events, left) = (session.tape.position(), session.left);
     let mapper = session.mapper.clone();
     let mark = session.machine.mark();
     for event in raise.events() {
@@ -144,7 +160,7 @@ fn fork(
     let passed = session.seen.boundaries.saturating_sub(seen.boundaries);
     session.machine.rewind(&mark);
     session.machine.unmark();
-    session.tape.truncate(events);
+    session.tape.go_back(events);
     // RAM is as before the fork, and so are the frames that nobody has.
     session.mapper = mapper;
     (session.seen, session.left) = (seen, left);

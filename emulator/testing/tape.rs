@@ -7,25 +7,70 @@ use std::rc::Rc;
 use crate::trace::{Event, EventClass, EventSink};
 
 /// Events that are kept.
-const MOST: usize = 1 << 18;
+pub(super) const MOST: usize = 1 << 18;
 
 /// A list of events whose clones are the same list.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tape(Rc<RefCell<Vec<Event>>>);
+pub(super) struct Tape(Rc<RefCell<Events>>);
+
+#[derive(Debug, Default)]
+struct Events {
+    kept: Vec<Event>,
+    /// Those since the last [`Tape::settle`].
+    fresh: Vec<Event>,
+    /// Events after the ones that are kept.
+    left_out: u64,
+}
+
+/// A place on a tape, to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    kept: usize,
+    left_out: u64,
+}
 
 impl Tape {
-    pub(super) fn len(&self) -> usize {
-        self.0.borrow().len()
+    /// Puts the fresh events to the others, as far as there is room.
+    pub(super) fn settle(&self) {
+        let events = &mut *self.0.borrow_mut();
+        let room = MOST.saturating_sub(events.kept.len());
+        let more = events.fresh.len().saturating_sub(room) as u64;
+        events.left_out = events.left_out.saturating_add(more);
+        events.kept.extend(events.fresh.drain(..).take(room));
     }
 
-    /// Forgets what came after the first `len`.
-    pub(super) fn truncate(&self, len: usize) {
-        self.0.borrow_mut().truncate(len);
+    /// The events since the last [`settle`](Self::settle), all of them.
+    pub(super) fn fresh(&self) -> Vec<Event> {
+        self.0.borrow().fresh.clone()
     }
 
-    /// The events from number `from` on.
-    pub(super) fn since(&self, from: usize) -> Vec<Event> {
-        self.0.borrow().get(from..).unwrap_or_default().to_vec()
+    /// The events that are kept.
+    pub(super) fn kept(&self) -> Vec<Event> {
+        self.settle();
+        self.0.borrow().kept.clone()
+    }
+
+    /// How many events are not kept.
+    pub(super) fn left_out(&self) -> u64 {
+        self.settle();
+        self.0.borrow().left_out
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.settle();
+        let events = self.0.borrow();
+        Position {
+            kept: events.kept.len(),
+            left_out: events.left_out,
+        }
+    }
+
+    /// Forgets what came after `position`.
+    pub(super) fn go_back(&self, position: Position) {
+        let events = &mut *self.0.borrow_mut();
+        events.kept.truncate(position.kept);
+        events.fresh.clear();
+        events.left_out = position.left_out;
     }
 }
 
@@ -35,10 +80,7 @@ impl EventSink for Tape {
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let mut list = self.0.borrow_mut();
-        if list.len() < MOST {
-            list.push(event.clone());
-        }
+        self.0.borrow_mut().fresh.push(event.clone());
         Ok(())
     }
 

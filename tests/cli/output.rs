@@ -91,6 +91,70 @@ fn the_image_is_not_overwritten() {
 }
 
 #[test]
+fn outputs_are_files_of_their_own() {
+    let folder = folder();
+    let path = file(&folder, "k.S", ENDLESS);
+    let here = |name: &str| folder.path().join(name);
+    let (trace, other) = (here("t.txt"), here("./t.txt"));
+    let o = iretrace([
+        "run",
+        word(&path),
+        "-o",
+        word(&trace),
+        "--findings",
+        word(&other),
+    ]);
+    o.is_error(2, &["t.txt", "give two"]);
+    for option in ["--save", "--findings"] {
+        let words = [
+            "run",
+            word(&path),
+            "--until",
+            "icount=3",
+            option,
+            word(&path),
+        ];
+        let o = iretrace(words.into_iter().chain(["-o", word(&trace)]));
+        o.is_error(2, &["k.S", "that is an input"]);
+    }
+    assert!(!trace.exists());
+    assert_eq!(std::fs::read_to_string(path).expect("there"), ENDLESS);
+}
+
+/// A state goes where a link leads, with the rights of any new file; without --until there is none.
+#[cfg(unix)]
+#[test]
+fn a_state_is_a_file_as_any_other() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let path = file(&folder, "k.S", ENDLESS);
+    let real = file(&folder, "real.state", "old");
+    let link = folder.path().join("link.state");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    let run = |until: &str| {
+        let words = [
+            "run",
+            word(&path),
+            "-q",
+            "--until",
+            until,
+            "--max-insns",
+            "10",
+        ];
+        iretrace(words.into_iter().chain(["--save", word(&link)]))
+    };
+    let o = run("icount=100");
+    assert!(o.stderr.contains("link.state: not written"), "{o:?}");
+    assert_eq!(std::fs::read(&real).expect("there"), b"old");
+    run("icount=3").ends_with(0);
+    assert!(link.is_symlink());
+    assert!(std::fs::read(&real).expect("there").len() > 100);
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode();
+    assert_eq!(mode(&real), mode(&path));
+}
+
+#[test]
 fn bad_usage_leaves_an_old_trace_alone() {
     let folder = folder();
     let path = file(&folder, "t.txt", "old");

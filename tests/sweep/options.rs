@@ -167,7 +167,7 @@ fn what_cannot_be_written_is_110() {
         "--html",
         word(&same),
     ];
-    iretrace(words).is_error(2, &["--json and --html", "give two"]);
+    iretrace(words).is_error(2, &["two outputs would go to this file", "give two"]);
     assert_eq!(std::fs::read_to_string(&image).expect("there"), NO_IDT);
     // A report that is shorter than the old one leaves nothing of it.
     let old = file(&folder, "old.json", "x".repeat(1 << 20));

@@ -167,13 +167,13 @@ fn ktap_junit_and_json() {
     let (code, out, _) = folder.test(". --format junit -o r.xml");
     assert_eq!((code, out.as_str()), (100, ""));
     let xml = std::fs::read_to_string(&report).expect("written");
-    assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"iretrace\" tests=\"3\" failures=\"1\" errors=\"0\">\n"), "{xml}");
+    assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"iretrace\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"0\">\n"), "{xml}");
     assert!(xml.contains("name=\"second &lt;&amp;&gt;\""), "{xml}");
     assert!(
         xml.contains("<failure message=\"rax is not restored\" type=\"failed\">b fails:\n"),
         "{xml}"
     );
-    balanced(&xml);
+    well_formed(&xml);
 
     let (_, out, _) = folder.test(". --format json");
     let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
@@ -191,16 +191,103 @@ fn ktap_junit_and_json() {
     assert_eq!(json["tests"][2]["headline"], "rax is not restored");
 }
 
-/// Every element is closed, in order.
-fn balanced(xml: &str) {
-    let mut open = Vec::new();
-    for part in xml.split('<').skip(1) {
-        let (tag, _) = part.split_once('>').expect("a tag ends");
-        if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name.to_owned()));
-        } else if !tag.ends_with('/') && !tag.starts_with('?') {
-            open.push(tag.split_whitespace().next().unwrap_or_default().to_owned());
+/// The report is XML 1.0, whatever the file, the test and the message are called.
+#[cfg(unix)]
+#[test]
+fn junit_of_hostile_names_is_xml() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new(&[("h.S", "nmi: iretq\n"), ("b.S", "#@ gate <&>\n")]);
+    let name = OsStr::from_bytes(b"a\xff<\"&'>\x1b\x07]]>.test.toml");
+    let text = r#"
+code = "h.S"
+gate = "NMI nmi"
+raise = "nmi"
+[[test]]
+name = "<\"&'>\u001b[31m\u0085\uFFFE\u202E]]><!--"
+expect = "console <&\"'>\u0001\u000B\uFFFF]]>"
+"#;
+    std::fs::write(folder.0.path().join(name), text).expect("written");
+    let (code, xml, _) = folder.test(". --format junit");
+    assert_ne!(code, 0, "{xml}");
+    well_formed(&xml);
+    assert_eq!(xml.matches("<testcase ").count(), 2, "{xml}");
+    assert!(
+        xml.contains("the console never says &quot;&lt;&amp;"),
+        "{xml}"
+    );
+    let (_, human, _) = folder.test(".");
+    let harmful = |c: char| c != '\n' && iretrace::printable::is_harmful(c);
+    assert!(!human.contains(harmful), "{human:?}");
+}
+
+/// Checks the productions of XML 1.0 that the report is made of: characters (2.2), references (4.1),
+/// attributes (3.1: a name once, no `<`), and elements that are closed in order.
+fn well_formed(xml: &str) {
+    let is_char = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    assert!(xml.chars().all(is_char), "{xml:?}");
+    let references = |text: &str| {
+        for part in text.split('&').skip(1) {
+            let (name, _) = part.split_once(';').unwrap_or_default();
+            assert!(
+                ["amp", "lt", "gt", "quot", "apos"].contains(&name),
+                "{part:?}"
+            );
         }
+        assert!(!text.contains("]]>"), "{text:?}");
+    };
+    let declaration = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+    let mut rest = xml.strip_prefix(declaration).expect("a declaration");
+    let mut open: Vec<&str> = Vec::new();
+    let mut roots = 0;
+    while let Some((text, behind)) = rest.split_once('<') {
+        references(text);
+        assert!(!open.is_empty() || text.trim().is_empty(), "{text:?}");
+        let (tag, behind) = behind.split_once('>').expect("a tag ends");
+        rest = behind;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name));
+            continue;
+        }
+        let (tag, empty) = tag.strip_suffix('/').map_or((tag, false), |t| (t, true));
+        let (name, mut attributes) = tag.split_once(' ').unwrap_or((tag, ""));
+        roots += usize::from(open.is_empty());
+        if !empty {
+            open.push(name);
+        }
+        let mut names = std::collections::BTreeSet::new();
+        while let Some((name, more)) = attributes.split_once("=\"") {
+            let word = name.trim();
+            assert!(word.chars().all(|c| c.is_ascii_alphabetic()), "{name:?}");
+            assert!(names.insert(word), "{word} twice");
+            let (value, more) = more.split_once('"').expect("a value ends");
+            references(value);
+            attributes = more;
+        }
+        assert_eq!(attributes.trim(), "", "{tag:?}");
     }
-    assert!(open.is_empty(), "{open:?}");
+    assert!(
+        open.is_empty() && roots == 1 && rest.trim().is_empty(),
+        "{open:?} {roots}"
+    );
+}
+
+/// An input is no output, and a report says how it went where it does not show it.
+#[test]
+fn the_report_overwrites_no_test() {
+    let folder = Folder::new(&[("a.S", GOOD)]);
+    let (code, _, said) = folder.test("a.S -o ./a.S");
+    assert_eq!(code, 2);
+    assert!(said.contains("a.S: that is an input"), "{said}");
+    let kept = std::fs::read_to_string(folder.0.path().join("a.S")).expect("there");
+    assert_eq!(kept, GOOD);
+    let (code, out, said) = folder.test("a.S -o r.txt");
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(said.contains("2 tests: 2 passed"), "{said}");
+    let (code, _, said) = folder.test("a.S --skip first,second --skip second --skip first");
+    assert_eq!(code, 2);
+    assert!(
+        said.contains("fits --skip first,second, second, first;"),
+        "{said}"
+    );
 }

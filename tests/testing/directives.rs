@@ -113,6 +113,28 @@ fn a_wrong_directive_is_named_with_line_column_and_a_suggestion() {
             "pf.S:2:4: 'base' is of the whole file: write it before the first test",
         ),
         ("#@ inject --nmi att=page_fault", "pf.S:1:11: "),
+        // What would say nothing.
+        ("#@ expect nmi", "pf.S:1:4: write expect nmi ["),
+        ("#@ expect console", "pf.S:1:4: write expect console LINE"),
+        (
+            "#@ expect memory page_fault u8",
+            "pf.S:1:4: write expect memory PLACE",
+        ),
+        ("#@ memory page_fault u8", "pf.S:1:4: write memory PLACE"),
+        ("#@ identity-map all", "pf.S:1:4: write identity-map"),
+        ("#@ quiet", "pf.S:1:4: write quiet VECTOR"),
+        ("#@ machine", "pf.S:1:4: write machine REGISTER"),
+        ("#@ register", "pf.S:1:4: write register REGISTER"),
+        ("#@ golden a b", "pf.S:1:4: write golden [FILE]"),
+        ("#@ elf", "pf.S:1:4: write elf PATH"),
+        (
+            "#@ golden\n#@ test a b\n#@ test a-b",
+            "pf.S:1:4: the golden trace of 'a b' would be that of 'a-b': write golden FILE",
+        ),
+        (
+            "#@ fails \"open",
+            "pf.S:1:10: this double quote has no other one",
+        ),
         (
             "#@ stubs do_page_falt",
             "pf.S: ld: undefined symbol 'do_page_fault': did you mean 'do_page_falt', which is a stub?",
@@ -223,6 +245,11 @@ fn a_toml_file_beside_an_object_file() {
             ":1:1: a test needs a name",
         ),
         ("gate = { a = 1 }\n", ":1:8: write a string"),
+        ("gate = \"PF \\\"x\"\n", ":1:12: this double quote"),
+        (
+            "[[test]]\nname = \"a\"\ntest = \"b\"\n",
+            ":3:1: a test is in no other one",
+        ),
     ] {
         let path = write("bad.test.toml", bad);
         let e = TestFile::read(&path).expect_err(bad).to_string();

@@ -4,5 +4,6 @@ mod command;
 mod contexts;
 mod directives;
 mod expectations;
+mod limits;
 mod planted;
 mod support;

@@ -11,8 +11,7 @@ use super::super::exit_code::ExitCode;
 use super::super::failure::Failure;
 use super::super::output::{self, Color};
 use super::super::status_line::StatusLine;
-use super::super::{interrupt, talk};
-use super::files::{Output, distinct};
+use super::super::{files, interrupt, talk, threads};
 use super::progress;
 
 /// Run every page-table strategy with every NMI strategy, an NMI at every boundary, and compare
@@ -143,9 +142,7 @@ impl MatrixArgs {
 
     /// Runs it; whether it was interrupted.
     fn run(&self, plan: &MatrixPlan) -> Result<(MatrixReport, bool), Failure> {
-        let jobs = self.jobs.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
+        let jobs = threads::wanted(self.jobs);
         let stop = Arc::new(AtomicBool::new(false));
         interrupt::watch(Arc::clone(&stop));
         let begin = std::time::Instant::now();
@@ -175,19 +172,20 @@ impl MatrixArgs {
 pub fn matrix(args: &MatrixArgs) -> Result<ExitCode, Failure> {
     let outputs = [&args.json, &args.html, &args.markdown].map(Option::as_deref);
     let paths: Vec<&Path> = outputs.into_iter().flatten().collect();
-    distinct(&paths, &args.program)?;
-    let [json, html, markdown] = outputs.map(|path| path.map(Output::open).transpose());
+    files::distinct(&paths, &[&args.program])?;
+    let [json, html, markdown] = outputs.map(files::open);
     let (json, html, markdown) = (json?, html?, markdown?);
     let plan = args.plan();
     let (report, interrupted) = args.run(&plan)?;
     if let Some(file) = json {
-        file.write(&(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"))?;
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
+        file.write(text.as_bytes())?;
     }
     if let Some(file) = html {
-        file.write(&matrix::html(&report))?;
+        file.write(matrix::html(&report).as_bytes())?;
     }
     if let Some(file) = markdown {
-        file.write(&matrix::markdown(&report))?;
+        file.write(matrix::markdown(&report).as_bytes())?;
     }
     output::print(&matrix::text(&report, args.color.wanted(false)))?;
     Ok(exit_code(&report, interrupted))

@@ -1,7 +1,6 @@
 //! `iretrace matrix`: every page-table strategy with every NMI strategy, swept, and what each costs.
 
 mod args;
-mod files;
 mod progress;
 
 pub use args::{MatrixArgs, matrix};

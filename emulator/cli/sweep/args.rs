@@ -11,15 +11,18 @@ use iretrace::schedule::Injection;
 use iretrace::sweep::{
     Bound, Checkpoint, CheckpointHeader, Code, Plan, Report, Shot, Sweep, SweepError, inputs,
 };
+use iretrace::trace::DEFAULT_CLASSES;
 
 use super::super::check_args::CheckArgs;
 use super::super::exit_code::ExitCode;
 use super::super::failure::Failure;
 use super::super::image_args::{ImageArgs, describe};
-use super::super::machine_args::{self, MachineArgs};
+use super::super::machine_args::MachineArgs;
+use super::super::reproduce::Recipe;
+use super::super::run::Format;
 use super::super::schedule_args::{self, ScheduleArgs};
 use super::super::until::UntilArg;
-use super::super::{interrupt, number, state, talk};
+use super::super::{interrupt, number, state, talk, threads};
 use super::gather::Gather;
 use super::progress::Progress;
 use super::report_args::{ReportArgs, exit_code};
@@ -276,22 +279,20 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
 impl SweepArgs {
     /// The command of the undisturbed run.
     fn again(&self, image: &Image, config: &MachineConfig, schedule: &[Injection]) -> Vec<String> {
-        let mut words = vec!["iretrace".to_owned(), "run".to_owned()];
-        words.push(self.image.image.to_string_lossy().into_owned());
-        if self.image.flat {
-            words.push("--flat".to_owned());
-        }
-        let machine = machine_args::words(config, image.default_ram(), false);
-        for (name, value) in machine.into_iter().chain(self.image.words()) {
-            words.extend([name.to_owned(), value]);
-        }
-        if let Some(path) = &self.machine.load {
-            words.extend(["--load".to_owned(), path.to_string_lossy().into_owned()]);
-        }
+        let recipe = Recipe {
+            image_args: &self.image,
+            config,
+            default_ram: image.default_ram(),
+            state: self.machine.load.as_deref(),
+            until: None,
+            schedule,
+            events: DEFAULT_CLASSES,
+            events_list: None,
+            format: Format::Text,
+            verbose: false,
+        };
+        let mut words = recipe.words();
         words.extend(self.checks.words());
-        for injection in schedule {
-            words.extend([injection.option().to_owned(), injection.argument()]);
-        }
         words
     }
 
@@ -306,9 +307,7 @@ impl SweepArgs {
         if gather.is_full() || parts.is_empty() {
             return Ok(false);
         }
-        let jobs = self.sweep.jobs.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
+        let jobs = threads::wanted(self.sweep.jobs);
         let stop = Arc::new(AtomicBool::new(false));
         interrupt::watch(Arc::clone(&stop));
         let size = |part: usize| sweep.part(part).len() as u64;

@@ -1,14 +1,12 @@
 //! How a report is shown and written, by `sweep` and by `merge`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use iretrace::load::error::printable;
 use iretrace::sweep::Report;
 
 use super::super::exit_code::ExitCode;
 use super::super::failure::Failure;
+use super::super::files::{self, Output};
 use super::super::output::{self, Color};
 use super::{html, text};
 
@@ -37,53 +35,21 @@ pub struct ReportArgs {
 #[derive(Debug)]
 pub struct ReportFiles<'a> {
     args: &'a ReportArgs,
-    json: Option<(&'a Path, File)>,
-    html: Option<(&'a Path, File)>,
-}
-
-/// Opens a file; what it holds stays until there is something else to hold.
-fn open(path: &Path) -> Result<(&Path, File), Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    let file = options.open(path);
-    file.map(|file| (path, file))
-        .map_err(|e| Failure::output_file(path, &e))
-}
-
-fn write((path, mut file): (&Path, File), text: &str) -> Result<(), Failure> {
-    let mut all = || -> io::Result<()> {
-        if file.metadata()?.is_file() {
-            file.set_len(0)?;
-        }
-        file.write_all(text.as_bytes())
-    };
-    all().map_err(|e| Failure::output_file(path, &e))
+    json: Option<Output>,
+    html: Option<Output>,
 }
 
 impl ReportArgs {
     /// Opens the files, which must be none of `kept`.
     pub fn open(&self, kept: &[&Path]) -> Result<ReportFiles<'_>, Failure> {
-        let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        let files = [&self.json, &self.html].map(|f| f.as_deref());
-        for path in files.into_iter().flatten() {
-            if kept.iter().any(|other| same(path, other)) {
-                return Err(Failure::usage(format!(
-                    "{}: that is an input, which would be overwritten; give another file",
-                    printable(&path.to_string_lossy())
-                )));
-            }
-        }
-        if let [Some(json), Some(html)] = files
-            && (json == html || same(json, html))
-        {
-            return Err(Failure::usage(
-                "--json and --html: that is one file; give two",
-            ));
-        }
+        let paths = [&self.json, &self.html].map(|f| f.as_deref());
+        let given: Vec<&Path> = paths.into_iter().flatten().collect();
+        files::distinct(&given, kept)?;
+        let [json, html] = paths.map(files::open);
         Ok(ReportFiles {
             args: self,
-            json: files[0].map(open).transpose()?,
-            html: files[1].map(open).transpose()?,
+            json: json?,
+            html: html?,
         })
     }
 }
@@ -93,10 +59,10 @@ impl ReportFiles<'_> {
     pub fn show(self, report: &Report) -> Result<(), Failure> {
         if let Some(file) = self.json {
             let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-            write(file, &text)?;
+            file.write(text.as_bytes())?;
         }
         if let Some(file) = self.html {
-            write(file, &html::render(report))?;
+            file.write(html::render(report).as_bytes())?;
         }
         let color = self.args.color.wanted(false);
         output::print(&text::render(report, self.args.listing, color))?;

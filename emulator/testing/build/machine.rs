@@ -1,5 +1,7 @@
 //! The machine itself: RAM, the code in it, the system registers; the other files put the rest in.
 
+use std::collections::BTreeMap;
+
 use super::super::arrange::{Arrange, Rights};
 use super::super::case::Case;
 use super::super::error::TestError;
@@ -111,15 +113,16 @@ impl Builder<'_> {
         for at in (0..ram_size).step_by(LARGE_PAGE as usize) {
             self.mapper
                 .set_large(&mut self.machine, layout::DIRECT_MAP + at, at | bits)?;
-        }
-        if self.case.identity {
-            let rights = Rights::KERNEL;
-            self.mapper.map(&mut self.machine, 0, 0, ram_size, rights)?;
+            if self.case.identity {
+                self.mapper.set_large(&mut self.machine, at, at | bits)?;
+            }
         }
         Ok(())
     }
 
+    /// The pages of the code's segments. Where two share a page it has the rights of both.
     fn map_code(&mut self) -> Result<(), TestError> {
+        let mut mapped: BTreeMap<u64, (u64, Rights)> = BTreeMap::new();
         for s in &self.case.program.image().segments {
             let rights = Rights {
                 user: false,
@@ -127,19 +130,17 @@ impl Builder<'_> {
                 execute: s.flags.contains(SegmentFlags::X),
             };
             let first = s.vaddr.page().0;
-            let pages = pages(s.vaddr.0, s.mem_size);
-            for page in pages {
-                let old = self.mapper.entry(&mut self.machine, page)?;
-                let mut rights = rights;
-                if old & pte::P != 0 && !self.case.identity {
-                    // Two segments share the page.
-                    rights.write |= old & pte::W != 0;
-                    rights.execute |= old & pte::XD == 0;
-                }
+            for page in pages(s.vaddr.0, s.mem_size) {
                 let phys = s.paddr.page().0 + (page - first);
-                self.mapper
-                    .map(&mut self.machine, page, phys, PAGE_SIZE, rights)?;
+                let (last, all) = mapped.entry(page).or_insert((phys, rights));
+                *last = phys;
+                all.write |= rights.write;
+                all.execute |= rights.execute;
             }
+        }
+        for (page, (phys, rights)) in mapped {
+            self.mapper
+                .map(&mut self.machine, page, phys, PAGE_SIZE, rights)?;
         }
         Ok(())
     }

@@ -1,16 +1,13 @@
 //! The harness's own pages: descriptor tables, stacks, code to interrupt, handlers, stubs.
 
 use super::super::arrange::Rights;
-use super::super::error::TestError;
+use super::super::error::{NO_STUB, TestError};
 use super::super::layout::{self, STACK_SIZE, Stack};
 use super::super::stub::Stub;
 use super::super::tables;
 use super::machine::Builder;
 use crate::arch::{PAGE_SIZE, PhysAddr, Vector};
 use crate::schedule::pushes_error_code;
-
-/// Pages of the user's stack.
-const USER_STACK_PAGES: u64 = 4;
 
 impl Builder<'_> {
     /// A page of the harness's, with what is in it.
@@ -53,7 +50,7 @@ impl Builder<'_> {
             self.mapper
                 .provide(&mut self.machine, bottom, STACK_SIZE, Rights::KERNEL)?;
         }
-        let size = USER_STACK_PAGES * PAGE_SIZE;
+        let size = layout::USER_STACK_SIZE;
         self.mapper.provide(
             &mut self.machine,
             layout::USER_STACK - size,
@@ -66,11 +63,8 @@ impl Builder<'_> {
     fn map_stubs(&mut self, code: Rights) -> Result<(), TestError> {
         let stubs = self.case.program.stubs();
         for (name, _) in &self.case.stub {
-            if !stubs.iter().any(|s| s.0 == *name) {
-                return Err(TestError::setup(
-                    format!("stub {name}"),
-                    "the code defines it, or never refers to it",
-                ));
+            if !self.case.program.has_stub(name) {
+                return Err(TestError::setup(format!("stub {name}"), NO_STUB));
             }
         }
         let (Some(first), Some(last)) = (stubs.first(), stubs.last()) else {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::{DirectiveError, unknown};
-use super::file::{Directive, TestFile, TestText};
+use super::file::{TestFile, TestText};
 use super::line;
 use super::reader::Reader;
 use crate::arch::{CpuModel, Vendor};
@@ -26,6 +26,9 @@ pub struct Ready {
     pub fails: Vec<String>,
 }
 
+/// Directives that say nothing without a word.
+const SOME: [&str; 3] = ["quiet", "machine", "register"];
+
 impl TestFile {
     /// Understands the directives of `test`, one of this file's, for `program`.
     ///
@@ -44,7 +47,10 @@ impl TestFile {
                 directive,
             };
             match directive.name() {
-                "golden" => ready.golden = Some(self.golden(test, directive)),
+                "golden" if directive.arguments().len() > 1 => {
+                    return Err(reader.usage("golden [FILE]"));
+                }
+                "golden" => ready.golden = Some(self.golden(test, &reader)?),
                 "fails" => match directive.arguments() {
                     [text] => ready.fails.push(text.text.clone()),
                     _ => return Err(reader.usage("fails \"TEXT\"")),
@@ -55,17 +61,28 @@ impl TestFile {
         Ok(ready)
     }
 
-    fn golden(&self, test: &TestText, directive: &Directive) -> PathBuf {
-        match directive.arguments().first() {
-            Some(word) => self.folder().join(&word.text),
-            None => {
-                let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-                let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-                let name: String = test.name.chars().map(plain).take(80).collect();
-                self.folder().join(format!("{stem}.{name}.trace"))
-            }
+    fn golden(&self, test: &TestText, reader: &Reader<'_>) -> Result<PathBuf, DirectiveError> {
+        if let Some(word) = reader.arguments().first() {
+            return Ok(self.folder().join(&word.text));
         }
+        let name = golden_name(test);
+        let others = self.tests.iter().filter(|t| t.name != test.name);
+        if let Some(other) = others.into_iter().find(|t| golden_name(t) == name) {
+            let problem = format!(
+                "the golden trace of '{}' would be that of '{}': write golden FILE",
+                test.name, other.name
+            );
+            return Err(reader.at(&reader.directive.words[0], problem));
+        }
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(self.folder().join(format!("{stem}.{name}.trace")))
     }
+}
+
+/// A test's name, as a part of a file's.
+fn golden_name(test: &TestText) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    test.name.chars().map(plain).take(80).collect()
 }
 
 impl Reader<'_> {
@@ -80,6 +97,9 @@ impl Reader<'_> {
             [w] => Ok(w),
             _ => Err(usage()),
         };
+        if arguments.is_empty() && SOME.contains(&name) {
+            return Err(usage());
+        }
         Ok(match name {
             "cpu" => {
                 let word = one()?;
@@ -122,7 +142,10 @@ impl Reader<'_> {
                 case
             }
             "syscall-entry" => case.syscall_entry(self.place(one()?)?),
-            "identity-map" => case.identity_map(),
+            "identity-map" => match arguments {
+                [] => case.identity_map(),
+                _ => return Err(usage()),
+            },
             "map" | "lazy" => {
                 let [place, size, rights @ ..] = arguments else {
                     return Err(usage());

@@ -7,10 +7,9 @@ use super::table::EXPECTATIONS;
 use crate::check::{RuleId, Severity};
 use crate::sweep::Shot;
 use crate::testing::defect::DefectKind;
-use crate::testing::expect::{EndWanted, Expectation, FAULT_AND_NMI, FrameWanted, Restored};
-
-/// The registers of arguments (System V ABI, 3.2.3).
-const ARGUMENTS: [&str; 6] = ["rdi", "rsi", "rdx", "rcx", "r8", "r9"];
+use crate::testing::expect::{
+    ARGUMENTS, EndWanted, Expectation, FAULT_AND_NMI, FrameWanted, Restored,
+};
 
 impl Reader<'_> {
     /// The expectations that the words after `expect` mean.
@@ -92,6 +91,7 @@ impl Reader<'_> {
                 }
             },
             "finding" => self.finding(rest, &usage)?,
+            "nmi" if rest.is_empty() => return Err(usage()),
             "nmi" => self.nmi(rest)?,
             "instructions" => Expectation::Instructions(self.number(one()?)?),
             "stack" => Expectation::StackDepth(self.number(one()?)?),
@@ -100,6 +100,7 @@ impl Reader<'_> {
                 let (place, bytes) = self.values(rest, &usage)?;
                 Expectation::Memory(place, bytes)
             }
+            "console" if rest.is_empty() => return Err(usage()),
             "console" => Expectation::Console(match rest {
                 [w] => w.text.clone(),
                 _ => self.rest_after(&first.text),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{DirectiveError, unknown};
-use super::line::{Word, words};
+use super::line::{UNTERMINATED, Word, words};
 use super::table::DIRECTIVES;
 use super::toml;
 use crate::load::error::printable;
@@ -64,7 +64,7 @@ pub struct TestFile {
 }
 
 /// Whether a file that is met in a folder is one of tests: a source with a directive, or
-/// `*.test.toml`.
+/// `*.test.toml`. A source that cannot be read may be one: reading it says why.
 #[must_use]
 pub fn is_test_file(path: &Path) -> bool {
     let name = path.to_string_lossy();
@@ -74,7 +74,7 @@ pub fn is_test_file(path: &Path) -> bool {
     if !crate::load::detect::is_source_name(&name) {
         return false;
     }
-    std::fs::read(path).is_ok_and(|b| {
+    crate::load::image::read(path).map_or(true, |b| {
         String::from_utf8_lossy(&b)
             .lines()
             .any(|l| directive_of(l).is_some())
@@ -123,7 +123,8 @@ impl TestFile {
         } else {
             for (n, line) in text.lines().enumerate() {
                 if let Some((rest, column)) = directive_of(line) {
-                    let words = words(rest, column);
+                    let words = words(rest, column)
+                        .map_err(|open| file.error(n + 1, open, UNTERMINATED))?;
                     file.add(n + 1, words, rest)?;
                 }
             }
@@ -152,7 +153,7 @@ impl TestFile {
 
     /// Begins a test.
     pub(super) fn begin(&mut self, name: &str, spot: Spot) -> Result<(), DirectiveError> {
-        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = printable(&name.split_whitespace().collect::<Vec<_>>().join(" "));
         if name.is_empty() {
             return Err(self.error(spot.line, spot.column, "a test needs a name"));
         }
@@ -236,7 +237,7 @@ impl TestFile {
         let mut code = match &self.source {
             Some(text) => {
                 let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-                Code::default().source_in(&name, text, self.folder())
+                Code::default().source_in(&printable(&name), text, self.folder())
             }
             None => Code::default(),
         };
@@ -253,7 +254,10 @@ impl TestFile {
                         code = code.and(self.folder().join(&w.text));
                     }
                 }
-                "elf" => elf = d.arguments().first().map(|w| self.folder().join(&w.text)),
+                "elf" => match d.arguments() {
+                    [w] => elf = Some(self.folder().join(&w.text)),
+                    _ => return Err(at(&d.words[0], "write elf PATH".to_owned()).into()),
+                },
                 "include" => {
                     for w in d.arguments() {
                         code = code.include(self.folder().join(&w.text));

@@ -20,8 +20,12 @@ impl Word {
     }
 }
 
-/// Splits `text`, whose first character is at `column`.
-pub(super) fn words(text: &str, column: usize) -> Vec<Word> {
+/// What is wrong with a word that [`words`] cannot end.
+pub(super) const UNTERMINATED: &str = "this double quote has no other one: write \"...\"";
+
+/// Splits `text`, whose first character is at `column`. The error is the column of a double quote
+/// without its end.
+pub(super) fn words(text: &str, column: usize) -> Result<Vec<Word>, usize> {
     let mut words = Vec::new();
     let mut chars = text.chars().zip(column..).peekable();
     while let Some(&(c, at)) = chars.peek() {
@@ -39,15 +43,15 @@ pub(super) fn words(text: &str, column: usize) -> Vec<Word> {
         {
             word.push(c);
         }
-        if quoted {
-            chars.next();
+        if quoted && chars.next().is_none() {
+            return Err(at);
         }
         words.push(Word {
             text: word,
             column: at,
         });
     }
-    words
+    Ok(words)
 }
 
 /// A number: decimal, or `0x` and hex digits, which may be grouped with `_`.
@@ -69,11 +73,18 @@ mod tests {
 
     #[test]
     fn words_know_where_they_are() {
-        let words = words("gate  PF \"a b\" x=1", 4);
+        let words = words("gate  PF \"a b\" x=1", 4).unwrap();
         let all: Vec<_> = words.iter().map(|w| (w.text.as_str(), w.column)).collect();
         assert_eq!(all, [("gate", 4), ("PF", 10), ("a b", 13), ("x=1", 19)]);
         let (name, value) = words[3].option().unwrap();
         assert_eq!((name, value.text.as_str(), value.column), ("x", "1", 21));
+    }
+
+    #[test]
+    fn a_quote_has_an_end() {
+        assert_eq!(words("fails \"a b", 4), Err(10));
+        assert_eq!(words("fails \"", 1), Err(7));
+        assert_eq!(words("fails \"\"", 1).map(|w| w.len()), Ok(2));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Reader<'_> {
     /// A stub's name.
     pub(super) fn stub(&self, word: &Word) -> Result<String, DirectiveError> {
         let stubs = self.program.stubs();
-        if stubs.iter().any(|s| s.0 == word.text) {
+        if self.program.has_stub(&word.text) {
             return Ok(word.text.clone());
         }
         if stubs.is_empty() {
@@ -147,6 +147,9 @@ impl Reader<'_> {
         let [place, size, values @ ..] = words else {
             return Err(usage());
         };
+        if values.is_empty() {
+            return Err(usage());
+        }
         const SIZES: [(&str, usize); 4] = [("u8", 1), ("u16", 2), ("u32", 4), ("u64", 8)];
         let Some((_, bytes)) = SIZES.iter().find(|s| s.0 == size.text) else {
             let names = SIZES.map(|s| s.0);
@@ -163,7 +166,7 @@ impl Reader<'_> {
         Ok((self.place(place)?, all))
     }
 
-    /// Whether the word is one of the flags behind the first `skip` arguments.
+    /// The words, each of which must be one of the `known` flags.
     pub(super) fn flags<'w>(
         &self,
         words: &'w [Word],

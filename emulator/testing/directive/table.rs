@@ -49,7 +49,7 @@ pub const DIRECTIVES: &[Row] = rows! {
     "until" "return|stop|place PLACE|call NAME" false "where the run ends";
     "limit" "INSTRUCTIONS" false "after how many instructions it has failed";
     "nmi-body" "PLACE" false "where the work of an NMI begins, for the rule nmi-unserved";
-    "expect" "..." false "what must hold; nothing said: sound";
+    "expect" "..." false "what must hold; nothing said but how it ends: sound";
     "golden" "[FILE]" false "the trace is that of this file; --bless writes it";
     "fails" "\"TEXT\"" false "the test must fail, and its message have this text";
 };
@@ -79,7 +79,7 @@ pub const EXPECTATIONS: &[Row] = rows! {
     "register" "REGISTER=VALUE..." false "registers at the end";
     "memory" "PLACE u8|u16|u32|u64 VALUE..." false "values at the end";
     "console" "LINE" false "the guest prints this line";
-    "survives" "nmi|fault-with-nmi|EVENT" false "all of it holds when this arrives at any boundary, too";
+    "survives" "nmi|fault-with-nmi|EVENT" false "when this arrives at any boundary, sound holds, and all else but call, instructions, stack, nmi and the golden trace";
 };
 
 #[cfg(test)]

@@ -6,22 +6,42 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::DirectiveError;
 use super::file::{Spot, TestFile};
-use super::line::{Word, words};
+use super::line::{UNTERMINATED, Word, words};
 
-/// Line and column of a byte, from 1.
-fn spot(text: &str, at: usize) -> Spot {
-    let before = text.get(..at).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |n| n + 1);
-    Spot {
-        line: before.matches('\n').count() + 1,
-        column: before[start..].chars().count() + 1,
+/// A text whose bytes are found by line and column.
+struct Text<'a> {
+    text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl<'a> Text<'a> {
+    fn new(text: &'a str) -> Self {
+        let more = text.match_indices('\n').map(|(n, _)| n + 1);
+        Self {
+            text,
+            lines: std::iter::once(0).chain(more).collect(),
+        }
+    }
+
+    /// Line and column of a byte, from 1.
+    fn spot(&self, at: usize) -> Spot {
+        let line = self.lines.partition_point(|&start| start <= at);
+        let start = self.lines[line.saturating_sub(1)];
+        let before = self.text.get(start..at).unwrap_or_default();
+        Spot {
+            line,
+            column: before.chars().count() + 1,
+        }
     }
 }
 
 /// Reads the file into `file`.
 pub(super) fn read(file: &mut TestFile, text: &str) -> Result<(), DirectiveError> {
-    let table = DeTable::parse(text).map_err(|e| {
-        let s = spot(text, e.span().map_or(0, |s| s.start));
+    let table = DeTable::parse(text);
+    let text = &Text::new(text);
+    let table = table.map_err(|e| {
+        let s = text.spot(e.span().map_or(0, |s| s.start));
         file.error(s.line, s.column, e.message().to_owned())
     })?;
     let mut tests = Vec::new();
@@ -33,7 +53,7 @@ pub(super) fn read(file: &mut TestFile, text: &str) -> Result<(), DirectiveError
         }
     }
     for (span, value) in tests {
-        let at = spot(text, span.start);
+        let at = text.spot(span.start);
         let DeValue::Array(list) = value.get_ref() else {
             return Err(file.error(at.line, at.column, "write [[test]], once for each test"));
         };
@@ -58,10 +78,10 @@ fn in_order<'a>(table: &'a DeTable<'a>) -> Vec<Entry<'a>> {
 
 fn one(
     file: &mut TestFile,
-    text: &str,
+    text: &Text<'_>,
     test: &toml::Spanned<DeValue<'_>>,
 ) -> Result<(), DirectiveError> {
-    let at = spot(text, test.span().start);
+    let at = text.spot(test.span().start);
     let DeValue::Table(table) = test.get_ref() else {
         return Err(file.error(at.line, at.column, "write [[test]], once for each test"));
     };
@@ -71,8 +91,14 @@ fn one(
     };
     file.begin(name, at)?;
     for (span, key, value) in in_order(table) {
-        if key != "name" {
-            directive(file, text, span, key, value)?;
+        match key {
+            "name" => {}
+            "test" => {
+                let at = text.spot(span.start);
+                let problem = "a test is in no other one: write [[test]], once for each test";
+                return Err(file.error(at.line, at.column, problem));
+            }
+            _ => directive(file, text, span, key, value)?,
         }
     }
     Ok(())
@@ -81,44 +107,60 @@ fn one(
 /// One key: a line, or several.
 fn directive(
     file: &mut TestFile,
-    text: &str,
+    text: &Text<'_>,
     key_at: Range<usize>,
     key: &str,
     value: &toml::Spanned<DeValue<'_>>,
 ) -> Result<(), DirectiveError> {
-    let at = spot(text, key_at.start);
+    let at = text.spot(key_at.start);
     let first = Word {
         text: key.to_owned(),
         column: at.column,
     };
-    let mut add = |rest: &str, span: Range<usize>| {
-        let value = spot(text, span.start);
-        // Behind the quote.
+    // `quote`: how many characters are before the value's own.
+    let mut add = |rest: &str, span: Range<usize>, quote: usize| {
+        let value = text.spot(span.start);
         let mut all = vec![first.clone()];
-        all.extend(words(rest, value.column + 1));
+        let rest_words = words(rest, value.column + quote);
+        all.extend(rest_words.map_err(|open| file.error(value.line, open, UNTERMINATED))?);
         let line = if all.len() > 1 { value.line } else { at.line };
         file.add(line, all, &format!("{key} {rest}"))
     };
     match value.get_ref() {
-        DeValue::String(s) => add(s, value.span()),
+        DeValue::String(s) => add(s, value.span(), 1),
         DeValue::Integer(n) => {
             let prefix = if n.radix() == 16 { "0x" } else { "" };
-            add(&format!("{prefix}{}", n.as_str()), value.span())
+            add(&format!("{prefix}{}", n.as_str()), value.span(), 0)
         }
-        DeValue::Boolean(true) => add("", value.span()),
+        DeValue::Boolean(true) => add("", value.span(), 0),
         DeValue::Array(list) => {
             for v in list {
                 let DeValue::String(s) = v.get_ref() else {
-                    let s = spot(text, v.span().start);
+                    let s = text.spot(v.span().start);
                     return Err(file.error(s.line, s.column, "write a string"));
                 };
-                add(s, v.span())?;
+                add(s, v.span(), 1)?;
             }
             Ok(())
         }
         _ => {
-            let s = spot(text, value.span().start);
+            let s = text.spot(value.span().start);
             Err(file.error(s.line, s.column, "write a string, or a list of strings"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_lines_and_columns() {
+        let text = Text::new("aé\n\nb");
+        let spots = [(0, 1, 1), (3, 1, 3), (4, 2, 1), (5, 3, 1), (6, 3, 2)];
+        for (at, line, column) in spots {
+            assert_eq!(text.spot(at), Spot { line, column }, "{at}");
+        }
+        assert_eq!(Text::new("").spot(0), Spot { line: 1, column: 1 });
     }
 }

@@ -1,9 +1,13 @@
 //! Calls: that they happen, with which arguments, and on which stack.
 
-use crate::testing::error::TestError;
+use std::collections::BTreeSet;
+
+use super::left_out;
+use crate::testing::error::{NO_STUB, TestError};
 use crate::testing::failure::Problem;
 use crate::testing::place::Place;
 use crate::testing::run::Run;
+use crate::testing::session::Session;
 
 /// The registers of arguments (System V ABI, 3.2.3).
 pub(crate) const ARGUMENTS: [&str; 6] = ["rdi", "rsi", "rdx", "rcx", "r8", "r9"];
@@ -15,14 +19,11 @@ pub(super) fn check(
     arguments: &[(usize, u64)],
 ) -> Result<Vec<Problem>, TestError> {
     let expected = format!("call {name}");
-    if !run.session.case.program.stubs().iter().any(|s| s.0 == name) {
-        return Err(TestError::setup(
-            expected,
-            "it is no stub: the code defines it, or never refers to it",
-        ));
+    if !run.session.case.program.has_stub(name) {
+        return Err(TestError::setup(expected, NO_STUB));
     }
     let calls = run.calls(name);
-    let mut problems = Vec::new();
+    let mut problems = left_out(&expected, "calls of stubs", run.seen().left_out.calls);
     match times {
         Some(n) if n != calls.len() => problems.push(Problem::new(
             &expected,
@@ -66,16 +67,17 @@ pub(super) fn aligned(run: &Run, places: &[Place]) -> Result<Vec<Problem>, TestE
     for place in places {
         wanted.push(program.resolve("aligned", place)?.0);
     }
-    let mut problems: Vec<Problem> = Vec::new();
+    let expected = "aligned calls";
+    let mut problems = left_out(expected, "calls", run.seen().left_out.entries);
+    let mut known = BTreeSet::new();
     for &(entry, rsp, from) in &run.seen().entries {
         if !wanted.is_empty() && !wanted.contains(&entry) {
             continue;
         }
-        if let Some(text) = run.session.misaligned(&program.name_of(entry), rsp, from) {
-            let problem = Problem::new("aligned calls", text).at(from);
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
+        // Each CALL once: one that recurses is at another RSP each time.
+        if Session::is_misaligned(rsp) && known.insert((entry, from)) {
+            let text = run.session.misaligned(&program.name_of(entry), rsp, from);
+            problems.push(Problem::new(expected, text).at(from));
         }
     }
     Ok(problems)

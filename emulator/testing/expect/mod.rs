@@ -18,11 +18,13 @@ use super::failure::Problem;
 use super::place::Place;
 use super::register::Register;
 use super::run::Run;
-use super::{Case, survive};
+use super::{Case, observed, survive, tape};
 use crate::arch::Vector;
 use crate::check::{RuleId, Severity};
+use crate::printable::grouped;
 use crate::sweep::Shot;
 
+pub(crate) use calls::ARGUMENTS;
 pub use end::EndWanted;
 pub use frame::FrameWanted;
 pub use restored::Restored;
@@ -37,7 +39,7 @@ pub enum Expectation {
     No(DefectKind),
     /// How the run ends; without one, as [`Until`] has it.
     Ends(EndWanted),
-    /// The interrupted context is exactly as it was.
+    /// The interrupted context is exactly as it was when it is resumed.
     Restored(Restored),
     /// What delivery pushed.
     Frame(FrameWanted),
@@ -67,7 +69,7 @@ pub enum Expectation {
     },
     /// At most so many instructions of the code under test.
     Instructions(u64),
-    /// At most so many bytes of any stack, the frame included.
+    /// At most so many bytes of any stack of the harness, the frame included. On another one it fails.
     StackDepth(u64),
     /// A register at the end.
     Register(Register, u64),
@@ -77,7 +79,10 @@ pub enum Expectation {
     Console(String),
     /// The trace is this text.
     Golden(String),
-    /// All else that is expected holds, too, when this arrives at any boundary of the handler.
+    /// When this arrives at any boundary of the handler, [`Sound`](Self::Sound) holds, and all else
+    /// that is expected but for what another event changes by itself: [`Calls`](Self::Calls),
+    /// [`Instructions`](Self::Instructions), [`StackDepth`](Self::StackDepth), [`Nmi`](Self::Nmi) and
+    /// [`Golden`](Self::Golden).
     Survives(Shot),
 }
 
@@ -128,12 +133,12 @@ impl From<Vector> for EndWanted {
     }
 }
 
-pub(super) fn check(run: &mut Run, expected: &Expectation) -> Result<Vec<Problem>, TestError> {
+pub(super) fn check(run: &Run, expected: &Expectation) -> Result<Vec<Problem>, TestError> {
     Ok(match expected {
         Expectation::Sound => sound(run),
         Expectation::No(kind) => defects::check(run, &[*kind]),
         Expectation::Ends(wanted) => end::check(run, wanted)?,
-        Expectation::Restored(restored) => restored.check(run)?,
+        Expectation::Restored(restored) => restored.check(run),
         Expectation::Frame(wanted) => wanted.check(run)?,
         Expectation::Aligned(places) => calls::aligned(run, places)?,
         Expectation::Calls {
@@ -155,9 +160,38 @@ pub(super) fn check(run: &mut Run, expected: &Expectation) -> Result<Vec<Problem
     })
 }
 
+/// That `n` notes of `what` are not kept, if so: then nobody can say whether `expected` holds.
+fn left_out(expected: &str, what: &str, n: u64) -> Vec<Problem> {
+    too_many(expected, what, n, observed::MOST)
+}
+
+/// That deliveries are not kept, if so: CR2 is compared with the fault's that was noted.
+fn deliveries_left_out(run: &Run) -> Vec<Problem> {
+    left_out("sound", "deliveries", run.seen().left_out.deliveries)
+}
+
+/// That `n` events are not kept, if so.
+fn events_left_out(expected: &str, run: &Run) -> Vec<Problem> {
+    too_many(expected, "events", run.session.tape.left_out(), tape::MOST)
+}
+
+fn too_many(expected: &str, what: &str, n: u64, most: usize) -> Vec<Problem> {
+    if n == 0 {
+        return Vec::new();
+    }
+    let text = format!(
+        "the run has {} more {what} than the {} that are kept: what is expected of them cannot be \
+         said; give it a shorter way",
+        grouped(n),
+        grouped(most as u64)
+    );
+    vec![Problem::new(expected, text)]
+}
+
 /// The parts of [`Expectation::Sound`], the likely cause first, and nothing said twice.
 fn sound(run: &Run) -> Vec<Problem> {
     let mut problems = defects::check(run, &DefectKind::ALL);
+    problems.extend(deliveries_left_out(run));
     // What follows from a frame that was missed says nothing.
     if run.seen().resumed.is_none() {
         if problems.is_empty() {
@@ -165,7 +199,7 @@ fn sound(run: &Run) -> Vec<Problem> {
         }
         return problems;
     }
-    let leaks = Restored::default().problems(run);
+    let leaks = Restored::default().check(run);
     let mut known = Vec::new();
     if !leaks.is_empty() {
         known.push(RuleId::StateLeak);

@@ -1,7 +1,7 @@
 //! The interrupted context, before and after.
 
 use crate::arch::bits::rflags;
-use crate::testing::error::TestError;
+use crate::testing::case::Until;
 use crate::testing::failure::Problem;
 use crate::testing::register::Register;
 use crate::testing::run::Run;
@@ -23,30 +23,26 @@ impl Restored {
         }
     }
 
-    pub(super) fn check(&self, run: &mut Run) -> Result<Vec<Problem>, TestError> {
-        let mut problems = self.problems(run);
-        // Differences of x87 and SSE registers come from a comparison of whole machines.
-        if let (Some(mark), Some(_)) = (run.session.mark.take(), &run.session.seen.resumed) {
-            let differs = run.session.machine.differences(&mark);
-            run.session.mark = Some(mark);
-            if differs
-                .registers
-                .iter()
-                .any(|r| r == "x87 or SSE registers")
-            {
-                problems.push(Problem::new(
-                    "restored",
-                    "x87 or SSE registers are not those of the interrupted code",
-                ));
-            }
+    /// What is not restored.
+    pub(super) fn check(&self, run: &Run) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self.differences(run).into_iter().collect();
+        // A run that should return has a failure of its own.
+        if run.seen().resumed.is_none() && run.session.case.until != Until::Return {
+            let text = "the interrupted code is not resumed before the run ends";
+            problems.push(Problem::new("restored", text));
         }
-        Ok(problems)
+        if run.seen().resumed.is_some() && !run.seen().resumed_fpu {
+            problems.push(Problem::new(
+                "restored",
+                "x87 or SSE registers are not those of the interrupted code",
+            ));
+        }
+        problems
     }
 
-    pub(super) fn problems(&self, run: &Run) -> Vec<Problem> {
-        let (Some(root), Some(after)) = (run.root(), &run.seen().resumed) else {
-            return Vec::new();
-        };
+    /// The other registers that differ.
+    fn differences(&self, run: &Run) -> Option<Problem> {
+        let (root, after) = (run.root()?, run.seen().resumed.as_ref()?);
         let vector = root.delivery.id.vector;
         let pushed = root.delivery.pushed;
         let mut diff = Vec::new();
@@ -70,12 +66,12 @@ impl Restored {
             }
         }
         if diff.is_empty() {
-            return Vec::new();
+            return None;
         }
         let names: Vec<&str> = diff.iter().map(|d| d.0.name()).collect();
         let verb = if names.len() == 1 { "is" } else { "are" };
         let hint = hint(&diff);
-        let problem = Problem {
+        Some(Problem {
             expected: "restored".to_owned(),
             text: format!("{} {verb} not restored{hint}", names.join(", ")),
             rip: Some(run.seen().last_rip),
@@ -83,8 +79,7 @@ impl Restored {
                 .into_iter()
                 .map(|(r, a, b)| (r.name().to_owned(), shown(r, a), shown(r, b)))
                 .collect(),
-        };
-        vec![problem]
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The machine's state at the end.
 
+use super::events_left_out;
 use crate::testing::error::TestError;
 use crate::testing::failure::Problem;
 use crate::testing::place::Place;
@@ -21,8 +22,13 @@ pub(super) fn nmi(run: &Run, before: Option<bool>, after: Option<bool>) -> Vec<P
             problems.push(Problem::new(format!("nmi {when} {}", word(wanted)), text));
         }
     };
-    if let Some(root) = run.root() {
-        row("before", before, root.nmi_blocked);
+    match run.root() {
+        Some(root) => row("before", before, root.nmi_blocked),
+        None if before.is_some() => {
+            problems.push(Problem::new("nmi before", "nothing was delivered"));
+            return problems;
+        }
+        None => {}
     }
     let now = if run.seen().resumed.is_some() {
         run.seen().resumed_blocked
@@ -96,6 +102,9 @@ pub(super) fn console(run: &Run, line: &str) -> Vec<Problem> {
     if said.any(|text| text == line) {
         return Vec::new();
     }
+    let expected = format!("console {line}");
+    let mut problems = events_left_out(&expected, run);
     let text = format!("the console never says {line:?}");
-    vec![Problem::new(format!("console {line}"), text)]
+    problems.push(Problem::new(expected, text));
+    problems
 }

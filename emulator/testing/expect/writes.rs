@@ -1,8 +1,12 @@
 //! What is stored, and where.
 
+use std::collections::BTreeSet;
+
+use super::left_out;
 use crate::testing::error::TestError;
 use crate::testing::failure::Problem;
 use crate::testing::layout::Stack;
+use crate::testing::observed::Write;
 use crate::testing::place::Place;
 use crate::testing::run::Run;
 
@@ -21,12 +25,21 @@ pub(super) fn check(run: &Run, ranges: &[(Place, u64)]) -> Result<Vec<Problem>, 
                 .iter()
                 .any(|(from, size)| at.wrapping_sub(*from) < *size)
     };
-    let bad = run.seen().writes.iter().filter(|w| {
-        let last = w.at.wrapping_add(u64::from(w.size.max(1)) - 1);
-        !is_allowed(w.at) || !is_allowed(last)
-    });
-    let mut problems: Vec<Problem> = Vec::new();
-    for w in bad {
+    let bad = |w: &&Write| {
+        let bytes = 0..u64::from(w.size.max(1));
+        !bytes.into_iter().all(|n| is_allowed(w.at.wrapping_add(n)))
+    };
+    let expected = "writes within";
+    let mut problems = left_out(expected, "stores", run.seen().left_out.writes);
+    let (mut known, mut more) = (BTreeSet::new(), 0u64);
+    for w in run.seen().writes.iter().filter(bad) {
+        if !known.insert((w.rip, w.at, w.size)) {
+            continue;
+        }
+        if known.len() > MOST {
+            more += 1;
+            continue;
+        }
         let text = format!(
             "{} stores {} bytes to {}, outside what may be written: {}",
             program.name_of(w.rip),
@@ -34,10 +47,11 @@ pub(super) fn check(run: &Run, ranges: &[(Place, u64)]) -> Result<Vec<Problem>, 
             program.name_of(w.at),
             run.session.insn_text(w.rip)
         );
-        let problem = Problem::new("writes within", text).at(w.rip);
-        if !problems.contains(&problem) && problems.len() < MOST {
-            problems.push(problem);
-        }
+        problems.push(Problem::new(expected, text).at(w.rip));
+    }
+    if more != 0 {
+        let text = format!("{more} more stores go outside what may be written");
+        problems.push(Problem::new(expected, text));
     }
     Ok(problems)
 }

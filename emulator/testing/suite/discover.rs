@@ -12,7 +12,7 @@ const DEPTH: usize = 32;
 /// stands for all in it and below, by name. Names that begin with a dot, and `target`, are left out.
 ///
 /// # Errors
-/// A path that is not there, or a folder that cannot be read.
+/// A path that is not there, or a folder that cannot be read or lies too deep.
 pub fn discover(paths: &[PathBuf]) -> Result<Vec<PathBuf>, TestError> {
     let mut files = Vec::new();
     for path in paths {
@@ -53,9 +53,14 @@ fn folder(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Tes
         }
         // Links to folders are not followed: they may lead round.
         if kind.is_dir() {
-            if depth < DEPTH && name != "target" {
-                folder(&entry.path(), depth + 1, files)?;
+            if name == "target" {
+                continue;
             }
+            if depth == DEPTH {
+                let deep = format!("it has folders in more than {DEPTH} others: name them");
+                return Err(unreadable(std::io::Error::other(deep)));
+            }
+            folder(&entry.path(), depth + 1, files)?;
         } else if entry.path().is_file() && is_test_file(&entry.path()) {
             files.push(entry.path());
         }

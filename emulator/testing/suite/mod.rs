@@ -12,5 +12,5 @@ mod xml;
 pub use discover::discover;
 pub use helper::main;
 pub use outcome::{Outcome, Report, TestResult};
-pub use report::{Format, render};
+pub use report::{Format, render, summary};
 pub use run::{Listed, Options, Suite};

@@ -22,6 +22,8 @@ pub enum Outcome {
     Broken(String),
     /// The code needs what is not modelled.
     NotModelled(String),
+    /// The run was interrupted before it.
+    NotRun,
 }
 
 impl Outcome {

@@ -44,6 +44,7 @@ pub(super) const fn word(outcome: &Outcome) -> &'static str {
         Outcome::Failed { .. } => "FAILED",
         Outcome::Broken(_) => "BROKEN",
         Outcome::NotModelled(_) => "NOT MODELLED",
+        Outcome::NotRun => "NOT RUN",
     }
 }
 
@@ -51,6 +52,7 @@ pub(super) const fn word(outcome: &Outcome) -> &'static str {
 pub(super) fn details(outcome: &Outcome) -> Option<&str> {
     match outcome {
         Outcome::Passed | Outcome::Blessed => None,
+        Outcome::NotRun => Some("the run was interrupted before it"),
         Outcome::Failed { text, .. } => Some(text),
         Outcome::Broken(text) | Outcome::NotModelled(text) => Some(text),
     }
@@ -69,7 +71,7 @@ fn human(report: &Report) -> String {
     let bad: Vec<&TestResult> = report
         .results
         .iter()
-        .filter(|r| !r.outcome.is_good())
+        .filter(|r| !r.outcome.is_good() && r.outcome != Outcome::NotRun)
         .collect();
     for r in &bad {
         let _ = writeln!(out, "\n---- {}:{}: {} ----", r.file, r.line, r.name);
@@ -82,7 +84,8 @@ fn human(report: &Report) -> String {
 }
 
 /// `3 tests: 2 passed, 1 failed`.
-pub(super) fn summary(report: &Report) -> String {
+#[must_use]
+pub fn summary(report: &Report) -> String {
     let parts = [
         (report.count(|o| *o == Outcome::Passed), "passed"),
         (report.count(|o| *o == Outcome::Blessed), "blessed"),
@@ -95,6 +98,7 @@ pub(super) fn summary(report: &Report) -> String {
             report.count(|o| matches!(o, Outcome::NotModelled(_))),
             "not modelled",
         ),
+        (report.count(|o| *o == Outcome::NotRun), "not run"),
     ];
     let parts: Vec<String> = parts
         .into_iter()

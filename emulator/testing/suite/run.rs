@@ -138,7 +138,7 @@ impl Suite {
     }
 
     /// Runs the chosen tests. `on_result` is told of each as it ends, in any order; it may set
-    /// `interrupt`, after which no more are begun.
+    /// `interrupt`, after which no more are begun: the report has these as [`Outcome::NotRun`].
     pub fn run(
         &self,
         options: &Options,
@@ -168,11 +168,13 @@ impl Suite {
                 });
             }
         });
-        let mut results = results.into_inner().unwrap_or_default();
-        results.sort_by_key(|r| r.0);
+        let mut all: Vec<TestResult> = chosen.iter().map(|(f, t)| not_run(f, t)).collect();
+        for (n, result) in results.into_inner().unwrap_or_default() {
+            all[n] = result;
+        }
         let broken = self.broken.iter().cloned();
         Report {
-            results: broken.chain(results.into_iter().map(|r| r.1)).collect(),
+            results: broken.chain(all).collect(),
         }
     }
 
@@ -187,6 +189,17 @@ fn listed(file: &Loaded, test: &TestText) -> Listed {
         file: file.file.shown.clone(),
         line: test.spot.line,
         name: test.name.clone(),
+    }
+}
+
+fn not_run(file: &Loaded, test: &TestText) -> TestResult {
+    TestResult {
+        file: file.file.shown.clone(),
+        line: test.spot.line,
+        name: test.name.clone(),
+        outcome: Outcome::NotRun,
+        instructions: 0,
+        took: Duration::ZERO,
     }
 }
 
@@ -215,11 +228,41 @@ fn result(file: &Loaded, test: &TestText, options: &Options) -> TestResult {
         Err(e) => Outcome::Broken(e.clone()),
     };
     TestResult {
-        file: file.file.shown.clone(),
-        line: test.spot.line,
-        name: test.name.clone(),
         outcome,
         instructions,
         took: begun.elapsed(),
+        ..not_run(file, test)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::suite::{Format, render};
+
+    #[test]
+    fn an_interrupted_run_names_what_was_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.S");
+        let test = |n: u32| format!("#@ test t{n}\n#@ gate NMI nmi\n#@ raise nmi\n");
+        let text = [test(1), test(2), "nmi: iretq\n".to_owned()].concat();
+        std::fs::write(&path, text).unwrap();
+        let suite = Suite::read(&[path]);
+        let stop = AtomicBool::new(false);
+        let report = suite.run(&Options::default(), &stop, &|_| {
+            stop.store(true, Ordering::Relaxed);
+        });
+        let outcomes: Vec<_> = report.results.iter().map(|r| &r.outcome).collect();
+        assert_eq!(outcomes, [&Outcome::Passed, &Outcome::NotRun]);
+        assert!(!report.is_good());
+        let human = render(&report, Format::Human);
+        assert!(human.ends_with("2 tests: 1 passed, 1 not run\n"), "{human}");
+        let junit = render(&report, Format::Junit);
+        assert!(
+            junit.contains("skipped=\"1\"") && junit.contains("<skipped "),
+            "{junit}"
+        );
+        let ktap = render(&report, Format::Ktap);
+        assert!(ktap.contains("a.S: t2 # SKIP interrupted"), "{ktap}");
     }
 }

@@ -32,6 +32,10 @@ const fn is_error(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Broken(_) | Outcome::NotModelled(_))
 }
 
+const fn is_skipped(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotRun)
+}
+
 const fn is_failure(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { .. })
 }
@@ -42,20 +46,22 @@ pub(super) fn junit(report: &Report) -> String {
     };
     let all: Vec<&TestResult> = report.results.iter().collect();
     let mut out = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"iretrace\" tests=\"{}\" failures=\"{}\" errors=\"{}\">\n",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"iretrace\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n",
         all.len(),
         count(&all, is_failure),
-        count(&all, is_error)
+        count(&all, is_error),
+        count(&all, is_skipped)
     );
     for part in all.chunk_by(|a, b| a.file == b.file) {
         let seconds: f64 = part.iter().map(|r| r.took.as_secs_f64()).sum();
         let _ = writeln!(
             out,
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{seconds:.6}\">",
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{seconds:.6}\">",
             attribute(&part[0].file),
             part.len(),
             count(part, is_failure),
-            count(part, is_error)
+            count(part, is_error),
+            count(part, is_skipped)
         );
         for r in part {
             case(r, &mut out);
@@ -84,6 +90,7 @@ fn case(r: &TestResult, out: &mut String) {
         Outcome::Failed { golden: true, .. } => ("failure", "golden"),
         Outcome::Failed { .. } => ("failure", "failed"),
         Outcome::NotModelled(_) => ("error", "not-modelled"),
+        Outcome::NotRun => ("skipped", "not-run"),
         _ => ("error", "broken"),
     };
     let headline = match &r.outcome {

@@ -3,19 +3,21 @@
 use super::super::case::Until;
 use super::super::defect::DefectKind;
 use super::super::layout::STUB_SIZE;
-use super::super::observed::MOST;
+use super::super::observed::keep;
 use super::super::session::{End, Session};
 use super::super::stub::Call;
 use crate::arch::CpuState;
 use crate::arch::bits::rflags;
 
 impl Session {
-    /// The machine is at a boundary: whether a stub begins there, and ends the run.
-    pub(in crate::testing) fn called(&mut self, rip: u64) -> Option<End> {
+    /// The machine is at a boundary: whether a stub begins there, and ends the run. `resumed`: it
+    /// was interrupted there, and goes on.
+    pub(in crate::testing) fn called(&mut self, rip: u64, resumed: bool) -> Option<End> {
         let name = self.case.program.stub_at(rip)?.to_owned();
         let from = self.seen.last_rip;
         // A delivery in the stub, and the return to it, is no call.
-        if self.case.program.stub_at(from & !(STUB_SIZE - 1)).is_some()
+        if resumed
+            || self.case.program.stub_at(from & !(STUB_SIZE - 1)).is_some()
             || self
                 .seen
                 .calls
@@ -37,9 +39,11 @@ impl Session {
             self.look_at_call(&call, &regs);
         }
         self.seen.cr2_loaded_by = Some(format!("the call of {name} at {}", self.name(from)));
-        if self.seen.calls.len() < MOST {
-            self.seen.calls.push(call.clone());
-        }
+        keep(
+            &mut self.seen.calls,
+            &mut self.seen.left_out.calls,
+            call.clone(),
+        );
         let acts: Vec<_> = self
             .case
             .on_call
@@ -59,7 +63,8 @@ impl Session {
     fn look_at_call(&mut self, call: &Call, regs: &CpuState) {
         let (name, from) = (&call.name, self.name(call.from));
         let rip = call.from;
-        if let Some(text) = self.misaligned(name, call.rsp, rip) {
+        if Self::is_misaligned(call.rsp) {
+            let text = self.misaligned(name, call.rsp, rip);
             self.defect(DefectKind::MisalignedCall, rip, text);
         }
         if regs.rflags & rflags::DF != 0 {
@@ -79,15 +84,18 @@ impl Session {
         }
     }
 
-    /// What is wrong with RSP at the entry of a function, if something is.
-    pub(in crate::testing) fn misaligned(&self, name: &str, rsp: u64, from: u64) -> Option<String> {
-        (!rsp.wrapping_add(8).is_multiple_of(16)).then(|| {
-            format!(
-                "the stack is misaligned at the call of {name} at {}: RSP + 8 is {:#x} at its entry, and must be a \
-                 multiple of 16 (System V ABI, 3.2.2)",
-                self.name(from),
-                rsp.wrapping_add(8)
-            )
-        })
+    /// Whether RSP at the entry of a function is wrong.
+    pub(in crate::testing) const fn is_misaligned(rsp: u64) -> bool {
+        !rsp.wrapping_add(8).is_multiple_of(16)
+    }
+
+    /// That RSP at the entry of a function is wrong, in words.
+    pub(in crate::testing) fn misaligned(&self, name: &str, rsp: u64, from: u64) -> String {
+        format!(
+            "the stack is misaligned at the call of {name} at {}: RSP + 8 is {:#x} at its entry, and must be a \
+             multiple of 16 (System V ABI, 3.2.2)",
+            self.name(from),
+            rsp.wrapping_add(8)
+        )
     }
 }

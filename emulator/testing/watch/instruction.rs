@@ -3,7 +3,7 @@
 use iced_x86::{Instruction, Mnemonic, OpKind, Register as InsnRegister};
 
 use super::super::defect::{Defect, DefectKind};
-use super::super::observed::{MOST, Write};
+use super::super::observed::{Write, keep};
 use super::super::session::Session;
 use crate::arch::bits::rflags;
 use crate::arch::state::SegReg;
@@ -115,6 +115,23 @@ impl Session {
         })
     }
 
+    /// An instruction has retired, or an iteration of REP is done.
+    pub(in crate::testing) fn note_writes(&mut self, before: &CpuState, insn: &Instruction) {
+        if self.seen.resumed.is_some() || !self.is_own(before.rip) {
+            return;
+        }
+        let mut accesses = Vec::new();
+        data_accesses(before, insn, &mut accesses);
+        for a in accesses.iter().filter(|a| a.kind == AccessKind::Write) {
+            let write = Write {
+                at: a.addr.0,
+                size: a.size,
+                rip: before.rip,
+            };
+            keep(&mut self.seen.writes, &mut self.seen.left_out.writes, write);
+        }
+    }
+
     /// An instruction has retired.
     pub(in crate::testing) fn after_instruction(&mut self, before: &CpuState, insn: &Instruction) {
         if self.seen.resumed.is_some() || !self.is_own(before.rip) {
@@ -122,21 +139,14 @@ impl Session {
         }
         self.seen.instructions += 1;
         self.seen.std_seen |= insn.mnemonic() == Mnemonic::Std;
-        let mut accesses = Vec::new();
-        data_accesses(before, insn, &mut accesses);
-        for a in accesses.iter().filter(|a| a.kind == AccessKind::Write) {
-            if self.seen.writes.len() < MOST {
-                self.seen.writes.push(Write {
-                    at: a.addr.0,
-                    size: a.size,
-                    rip: before.rip,
-                });
-            }
-        }
-        if insn.mnemonic() == Mnemonic::Call && self.seen.entries.len() < MOST {
+        if insn.mnemonic() == Mnemonic::Call {
             let regs = &self.machine.cpu().regs;
             let entry = (regs.rip, regs.rsp(), before.rip);
-            self.seen.entries.push(entry);
+            keep(
+                &mut self.seen.entries,
+                &mut self.seen.left_out.entries,
+                entry,
+            );
         }
     }
 
