@@ -8,7 +8,7 @@
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction};
 use std::collections::HashMap;
 
-use super::classify::{Class, classify, may_pass};
+use super::classify::{Class, classify, is_plain, may_pass};
 use super::crash::is_prefix;
 
 /// An instruction of a block that needs more than running it.
@@ -52,6 +52,9 @@ pub(super) struct Block {
     /// Offset of each instruction.
     pub(super) insns: Box<[u16]>,
     pub(super) specials: Box<[Special]>,
+    /// A bit for each offset at which an instruction begins that is special, or not plain: others need no
+    /// look where they are hooked for no reason of their own.
+    attended: Box<[u64]>,
     /// Instructions, less those that are counted by hooks.
     pub(super) weight: u32,
     /// The last instruction.
@@ -75,6 +78,7 @@ impl Block {
         let mut weight = 0;
         let mut last = Instruction::default();
         let mut ends_invalid = false;
+        let mut attended = vec![0; bytes.len() / 64 + 1];
         while decoder.can_decode() {
             let offset = decoder.position() as u16;
             let insn = decoder.decode();
@@ -100,7 +104,11 @@ impl Block {
             if !special.counts_itself() {
                 weight += 1;
             }
-            if special.class.is_some() || special.breakpoint {
+            let is_special = special.class.is_some() || special.breakpoint;
+            if is_special || !is_plain(&insn) {
+                attended[usize::from(offset) / 64] |= 1 << (offset % 64);
+            }
+            if is_special {
                 specials.push(special);
             }
             last = insn;
@@ -115,6 +123,7 @@ impl Block {
             bytes: bytes.into(),
             insns: insns.into(),
             specials: specials.into(),
+            attended: attended.into(),
             weight,
             last,
             ends_invalid,
@@ -143,6 +152,14 @@ impl Block {
     pub(super) fn comes_to(&self, rip: u64) -> bool {
         u16::try_from(rip.wrapping_sub(self.start))
             .is_ok_and(|offset| offset != 0 && self.insns.binary_search(&offset).is_ok())
+    }
+
+    /// Whether the instruction at `rip`, which is hooked, needs a look before it runs.
+    #[inline]
+    pub(super) fn is_attended(&self, rip: u64) -> bool {
+        let offset = rip.wrapping_sub(self.start) as usize;
+        let word = self.attended.get(offset / 64);
+        word.is_none_or(|w| w & 1 << (offset % 64) != 0)
     }
 
     /// The special instruction at `rip`.

@@ -115,6 +115,38 @@ pub(super) fn may_pass(guard: Guard, insn: &Instruction) -> bool {
     }
 }
 
+/// Whether the instruction, if it is not special, can neither fault nor fill the TLB for data.
+pub(super) fn is_plain(insn: &Instruction) -> bool {
+    let harmless = |n| match insn.op_kind(n) {
+        OpKind::Register => insn.op_register(n).is_gpr(),
+        OpKind::Memory => insn.mnemonic() == Mnemonic::Lea,
+        _ => true,
+    };
+    matches!(
+        insn.mnemonic(),
+        Mnemonic::Mov
+            | Mnemonic::Movzx
+            | Mnemonic::Movsx
+            | Mnemonic::Movsxd
+            | Mnemonic::Lea
+            | Mnemonic::Add
+            | Mnemonic::Sub
+            | Mnemonic::And
+            | Mnemonic::Or
+            | Mnemonic::Xor
+            | Mnemonic::Cmp
+            | Mnemonic::Test
+            | Mnemonic::Inc
+            | Mnemonic::Dec
+            | Mnemonic::Not
+            | Mnemonic::Neg
+            | Mnemonic::Shl
+            | Mnemonic::Shr
+            | Mnemonic::Sar
+            | Mnemonic::Nop
+    ) && (0..insn.op_count()).all(harmless)
+}
+
 /// Whether the instruction is a string instruction that a REP prefix repeats.
 #[must_use]
 pub fn is_rep_string(insn: &Instruction) -> bool {

@@ -105,6 +105,8 @@ pub struct Engine {
     stale_code: Vec<u64>,
     /// The TLB is to be flushed before code runs.
     tlb_stale: bool,
+    /// Linear addresses may mean other pages since it was flushed.
+    mapping_stale: bool,
     debt: debt::Debt,
     rep_begun: Option<run::RepBegun>,
     /// Of the last exception that Unicorn raised.
@@ -186,6 +188,7 @@ impl Engine {
             stale_code: Vec::new(),
             debt: debt::Debt::default(),
             tlb_stale: false,
+            mapping_stale: false,
             rep_begun: None,
             error_code: 0,
             foreign_hooks: false,
@@ -290,16 +293,26 @@ impl Engine {
         true
     }
 
-    /// Forgets what Unicorn's TLB holds: it asks [`Source::grant`] again.
+    /// Forgets what Unicorn's TLB holds: it asks [`Source::grant`] again, which may answer
+    /// otherwise in every respect.
     pub fn flush_tlb(&mut self) {
+        self.ask_again();
+        self.mapping_stale = true;
+    }
+
+    /// Forgets what Unicorn's TLB holds: it asks [`Source::grant`] again, where other accesses may be allowed
+    /// now. Linear addresses mean the pages that they meant.
+    pub fn ask_again(&mut self) {
         // Once, before anything runs.
         self.tlb_stale = true;
     }
 
-    pub(in crate::engine) fn flush_tlb_now(&mut self) {
+    fn flush_tlb_now(&mut self) {
         self.tlb_stale = false;
         let _ = self.unicorn.ctl_flush_tlb();
-        self.state_mut().blocks.mapping_changed();
+        if std::mem::take(&mut self.mapping_stale) {
+            self.state_mut().blocks.mapping_changed();
+        }
     }
 
     /// Forgets all translated code.
@@ -310,7 +323,7 @@ impl Engine {
         s.code.clear();
         s.current = hooks::NONE;
         // Fetches must ask again: that is what makes a frame one that holds code.
-        self.flush_tlb();
+        self.ask_again();
     }
 
     /// Stops before the instructions at these linear addresses.
@@ -334,7 +347,7 @@ impl Engine {
     pub fn set_denied_pages(&mut self, pages: Vec<u64>) {
         if self.state().denied != pages {
             self.state_mut().denied = pages;
-            self.flush_tlb();
+            self.ask_again();
         }
     }
 
@@ -345,7 +358,7 @@ impl Engine {
         let written = s.scratch.write(0, content);
         debug_assert!(written, "the first scratch page");
         s.overlay = Some((page, SCRATCH));
-        self.flush_tlb();
+        self.ask_again();
     }
 
     /// Ends [`set_overlay`](Self::set_overlay).
@@ -355,7 +368,7 @@ impl Engine {
         let read = s.scratch.read(0, &mut content[..]);
         debug_assert!(read, "the first scratch page");
         s.overlay = None;
-        self.flush_tlb();
+        self.ask_again();
         content
     }
 
@@ -381,7 +394,7 @@ impl Engine {
     pub fn begin_undo(&mut self) {
         self.state_mut().ram.begin_undo();
         // Pages that Unicorn may write to unasked must ask again.
-        self.flush_tlb();
+        self.ask_again();
     }
 
     /// Forgets the newest moment.

@@ -227,7 +227,7 @@ impl Engine {
                     }
                     self.state_mut().looked_at = true;
                     // It may have been about to come from a copy.
-                    self.flush_tlb();
+                    self.ask_again();
                 }
                 Some(Cause::CodeWrite) if !self.state().code_writes => {
                     self.state_mut().code_writes = true;
@@ -237,7 +237,7 @@ impl Engine {
         };
         if std::mem::take(&mut self.state_mut().looked_at) {
             // Nothing else shall be fetched from there.
-            self.flush_tlb();
+            self.ask_again();
         }
         self.state_mut().code_writes = false;
         self.settle_code_writes();
@@ -360,7 +360,7 @@ impl Engine {
         };
         if std::mem::take(&mut self.state_mut().new_code) {
             // Translations through which that code can be written to may be in the TLB.
-            self.flush_tlb();
+            self.ask_again();
         }
         if self.state().blocks.is_full() {
             self.forget_code();

@@ -29,7 +29,7 @@ impl Engine {
                 self.drop_code(frame);
             }
         }
-        self.flush_tlb();
+        self.ask_again();
     }
 
     /// Makes a frame that holds code one that holds none. The TLB must be flushed before code runs.

@@ -101,7 +101,7 @@ impl Machine {
     fn watched_access(&mut self, hits: u64) -> Option<StopReason> {
         let stop = self.step_forced();
         // What the step could touch is denied again.
-        self.world.engine.flush_tlb();
+        self.world.engine.ask_again();
         if stop.is_none() {
             self.cpu.pending_db |= hits;
         }

@@ -3,6 +3,7 @@
 # It makes a few system calls, touches memory that is mapped on demand, and ends the machine through the debug-exit
 # port. Each thing to look at stands between two labels, which are symbols of the kernel's image too:
 #
+#     init_start                          the first instruction
 #     init_syscall, init_after_syscall    one system call, getppid
 #     init_fault, init_after_fault        one page fault, for a page of anonymous memory
 #
@@ -49,8 +50,9 @@ EXIT_FAILURE = 0x11
 .endm
 
 .text
-.globl _start
+.globl _start, init_start
 _start:
+init_start:
     mov  edi, offset dev
     mov  esi, 0x1ed             # 0755
     system SYS_MKDIR            # it may be there

@@ -42,6 +42,10 @@ extern "C" fn block_hook(uc: *mut uc_engine, start: u64, size: u32, data: *mut c
 }
 
 extern "C" fn code_hook(uc: *mut uc_engine, rip: u64, _size: u32, data: *mut c_void) {
+    // SAFETY: as in `guarded`.
+    if !unsafe { &*data.cast::<HookState>() }.is_attended(rip) {
+        return;
+    }
     guarded(uc, data, (), |s| {
         // What begins with a step has been asked about then, whether or not calls are compiled in.
         if !s.asked {

@@ -9,6 +9,13 @@ use super::{At, Halt, HookState, PROBE_BASE};
 use crate::arch::{PAGE_SIZE, VirtAddr};
 
 impl HookState {
+    /// Whether the hooked instruction at `rip` needs a look.
+    #[inline]
+    pub(super) fn is_attended(&self, rip: u64) -> bool {
+        let block = self.blocks.get(self.current);
+        block.is_none_or(|b| b.is_attended(rip))
+    }
+
     pub(super) fn on_code(&mut self, uc: *mut uc_engine, rip: u64) {
         let Some(block) = self.blocks.get(self.current) else {
             return;
@@ -18,15 +25,17 @@ impl HookState {
             self.flags_seen = Some((rip, read_flags(uc)));
             return;
         };
-        let Some(done) = block.counted_before(rip) else {
-            return;
-        };
-        let icount = self.icount - u64::from(block.weight - done);
         let (insn, class, may_pass) = (special.insn, special.class, special.may_pass);
         let alone = block.is_single();
         let at = |why| Halt::At { insn, why };
-        if special.breakpoint && self.over != (rip, icount) {
-            return self.stop(uc, at(At::Breakpoint));
+        if special.breakpoint {
+            let Some(done) = block.counted_before(rip) else {
+                return;
+            };
+            let icount = self.icount - u64::from(block.weight - done);
+            if self.over != (rip, icount) {
+                return self.stop(uc, at(At::Breakpoint));
+            }
         }
         match class {
             None => self.flags_seen = Some((rip, read_flags(uc))),
