@@ -32,11 +32,9 @@ impl Special {
     /// Whether Unicorn never runs on from here in a block of several instructions.
     const fn always_stops(&self) -> bool {
         match self.class {
-            Some(
-                Class::Intercept | Class::Undefined | Class::Alone | Class::BlockStart | Class::Rep,
-            ) => true,
+            Some(Class::Intercept | Class::Undefined | Class::Alone | Class::Rep) => true,
             Some(Class::Guard(_)) => !self.may_pass,
-            Some(Class::SelfBranch | Class::HookedBlockStart) | None => false,
+            Some(Class::SelfBranch | Class::BitTest | Class::PushFlags) | None => false,
         }
     }
 }
@@ -91,7 +89,7 @@ impl Block {
                 ends_invalid.then_some(Class::Undefined)
             } else {
                 // What begins a block finds all flags as they are.
-                classify(&insn).filter(|c| offset != 0 || !c.is_block_start())
+                classify(&insn).filter(|c| offset != 0 || !c.may_begin_block())
             };
             let may_pass = matches!(class, Some(Class::Guard(g)) if may_pass(g, &insn));
             let special = Special {
@@ -182,9 +180,8 @@ impl Block {
     /// place where the engine stops in any case. A REP instruction alone needs no hook: its block's
     /// announcement is enough.
     pub(super) fn window(&self) -> Option<(u64, u64)> {
-        let hooked = |s: &&Special| {
-            s.breakpoint || (!self.is_rep() && s.class != Some(Class::HookedBlockStart))
-        };
+        let hooked =
+            |s: &&Special| s.breakpoint || (!self.is_rep() && s.class != Some(Class::PushFlags));
         let first = self.specials.iter().find(hooked)?;
         let end = self.specials.iter().find(|s| s.always_stops());
         let last = end.or_else(|| self.specials.iter().rfind(hooked))?;

@@ -17,11 +17,12 @@ pub enum Class {
     /// Run as a single step, inside the engine: if it faults in the middle of a block, Unicorn has
     /// lost its flags already; or what comes before it in the block shows in its result.
     Alone,
-    /// Always the first of its block: what comes before it in a block shows in its result.
-    BlockStart,
-    /// The same, but only where it would be hooked: PUSHF stores how the flags are to be computed before it
+    /// The first of its block, or hooked: behind a hook, too, all flags have been computed. Otherwise what
+    /// comes before it in a block shows in its result.
+    BitTest,
+    /// The first of its block, or not hooked: PUSHF stores how the flags are to be computed before it
     /// writes to memory (see [`super::hooks`]).
-    HookedBlockStart,
+    PushFlags,
     /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
     Undefined,
     /// A branch to itself: counted one by one.
@@ -30,8 +31,8 @@ pub enum Class {
 
 impl Class {
     /// Whether it is of no importance for the first instruction of a block.
-    pub(super) const fn is_block_start(self) -> bool {
-        matches!(self, Self::BlockStart | Self::HookedBlockStart)
+    pub(super) const fn may_begin_block(self) -> bool {
+        matches!(self, Self::BitTest | Self::PushFlags)
     }
 }
 
@@ -63,11 +64,11 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
         return Some(Class::Alone);
     }
     if is_bit_test(insn) {
-        return Some(Class::BlockStart);
+        return Some(Class::BitTest);
     }
     match insn.mnemonic() {
         Mnemonic::Pushf | Mnemonic::Pushfd | Mnemonic::Pushfq => {
-            return Some(Class::HookedBlockStart);
+            return Some(Class::PushFlags);
         }
         Mnemonic::Ldmxcsr | Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
             return Some(Class::Guard(Guard::Mxcsr));

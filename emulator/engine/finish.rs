@@ -106,8 +106,7 @@ impl Engine {
             Halt::Rep | Halt::At { why: At::Rep, .. } => Cause::BeginRep,
             Halt::At { why: At::Alone, .. } => Cause::StepAlone,
             Halt::At {
-                why: At::BlockStart,
-                ..
+                why: At::PushFlags, ..
             } => Cause::BeginBlock,
             Halt::At {
                 why: At::Undefined, ..

@@ -248,6 +248,7 @@ proptest! {
             loop {
                 let exit = if step { bench.step() } else { bench.run(limit) };
                 match exit.cause {
+                    Cause::RepSlice => {}
                     Cause::Stepped if exit.rep_iterations > 0 => {}
                     Cause::Stepped => {
                         steps += 1;

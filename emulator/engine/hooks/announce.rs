@@ -36,6 +36,11 @@ impl HookState {
             return;
         }
         let Some((begin, end)) = block.window() else {
+            if block.is_rep() && self.window.covers(start, start) && !self.window.is_everywhere() {
+                // Left there by the block that ends with it: each iteration would call.
+                self.window.set_nowhere();
+                self.stop(uc, Halt::Retranslate { start });
+            }
             return;
         };
         // If so, the calls are compiled in. The window stays: what is translated next may well be

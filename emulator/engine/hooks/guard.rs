@@ -48,11 +48,10 @@ impl HookState {
                     self.stop(uc, at(At::Guard(guard)));
                 }
             }
-            Some(Class::Alone | Class::BlockStart | Class::HookedBlockStart) if self.stepping => {}
+            Some(Class::Alone | Class::PushFlags) if self.stepping => {}
             Some(Class::Alone) => self.stop(uc, at(At::Alone)),
-            Some(Class::BlockStart | Class::HookedBlockStart) => {
-                self.stop(uc, at(At::BlockStart));
-            }
+            Some(Class::BitTest) => self.flags_seen = Some((rip, read_flags(uc))),
+            Some(Class::PushFlags) => self.stop(uc, at(At::PushFlags)),
             // By itself already; hooked for a breakpoint, or because everything is.
             Some(Class::Rep) if alone => self.flags_seen = Some((rip, read_flags(uc))),
             Some(Class::Undefined) => self.stop(uc, at(At::Undefined)),

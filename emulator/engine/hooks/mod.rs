@@ -84,7 +84,7 @@ pub(super) enum At {
     Breakpoint,
     Rep,
     Alone,
-    BlockStart,
+    PushFlags,
     Undefined,
 }
 

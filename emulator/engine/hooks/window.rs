@@ -58,6 +58,11 @@ impl Window {
         }
     }
 
+    /// Hooks nothing that is translated from now on.
+    pub(super) fn set_nowhere(&mut self) {
+        self.set(Self::NOWHERE.0, Self::NOWHERE.1);
+    }
+
     /// Whether every instruction is hooked.
     pub(super) const fn is_everywhere(&self) -> bool {
         self.everything
