@@ -41,18 +41,38 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
-/// A command as a shell would take it.
+/// A command as a shell would take it: what a terminal should not see by `$'\\x1b'`, as bash, ksh and zsh
+/// read it.
 #[must_use]
 pub fn quoted(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
     let words = words.iter().map(|w| {
         if !w.is_empty() && w.chars().all(plain) {
             w.clone()
+        } else if w.chars().any(is_harmful) {
+            escaped(w)
         } else {
             format!("'{}'", w.replace('\'', r"'\''"))
         }
     });
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// A word by `$'...'`.
+fn escaped(word: &str) -> String {
+    let mut out = "$'".to_owned();
+    for c in word.chars() {
+        match c {
+            '\'' | '\\' => out.extend(['\\', c]),
+            c if is_harmful(c) => {
+                let mut bytes = [0; 4];
+                let bytes = c.encode_utf8(&mut bytes).bytes();
+                out.extend(bytes.map(|b| format!("\\x{b:02x}")));
+            }
+            c => out.push(c),
+        }
+    }
+    out + "'"
 }
 
 #[cfg(test)]
@@ -71,5 +91,11 @@ mod tests {
     fn a_shell_reads_the_words_back() {
         let words = ["a", "PF,addr=0x1000+nmi", "it's", "", "$x"].map(str::to_owned);
         assert_eq!(quoted(&words), r"a PF,addr=0x1000+nmi 'it'\''s' '' '$x'");
+    }
+
+    #[test]
+    fn a_terminal_sees_no_control_character() {
+        let words = ["a\u{1b}[2J'\\é", "\u{202e}"].map(str::to_owned);
+        assert_eq!(quoted(&words), r"$'a\x1b[2J\'\\é' $'\xe2\x80\xae'");
     }
 }

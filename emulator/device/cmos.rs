@@ -70,6 +70,20 @@ impl Cmos {
     }
 }
 
+/// What is always read from a register of the clock.
+const fn fixed(index: u8) -> Option<u8> {
+    Some(match index {
+        reg::SECONDS | reg::MINUTES | reg::C => 0,
+        reg::HOURS => 0x12,
+        reg::WEEKDAY => 6,
+        reg::DAY | reg::MONTH => 1,
+        reg::YEAR => 0x10,
+        reg::CENTURY => 0x20,
+        reg::D => D,
+        _ => return None,
+    })
+}
+
 impl Device for Cmos {
     fn name(&self) -> &'static str {
         NAME
@@ -83,17 +97,8 @@ impl Device for Cmos {
         if port == INDEX {
             return self.index.into();
         }
-        let value = match self.index {
-            reg::SECONDS | reg::MINUTES | reg::C => 0,
-            reg::HOURS => 0x12,
-            reg::WEEKDAY => 6,
-            reg::DAY | reg::MONTH => 1,
-            reg::YEAR => 0x10,
-            reg::CENTURY => 0x20,
-            reg::D => D,
-            index => self.ram[usize::from(index)],
-        };
-        value.into()
+        let ram = self.ram[usize::from(self.index)];
+        fixed(self.index).unwrap_or(ram).into()
     }
 
     fn port_write(&mut self, port: u16, _size: u8, value: u32, ctx: &mut DeviceContext<'_>) {
@@ -112,6 +117,8 @@ impl Device for Cmos {
         }
         self.ram[usize::from(self.index)] = match self.index {
             reg::A => value & !UIP,
+            // Nobody can read what is written there: one state less to tell from another.
+            index if fixed(index).is_some() => return,
             _ => value,
         };
     }
@@ -150,6 +157,23 @@ mod tests {
             cmos.port_write(0x71, 1, written, &mut ctx);
             assert_eq!(cmos.port_read(0x71, 1, &mut ctx), read);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_back_is_no_state() {
+        let mut signals = Vec::new();
+        let mut ctx = DeviceContext::new(0, &mut signals);
+        let mut cmos = Cmos::default();
+        for index in [0, 9, 0xc, 0xd, 0x32] {
+            cmos.port_write(0x70, 1, index, &mut ctx);
+            cmos.port_write(0x71, 1, 0x55, &mut ctx);
+        }
+        cmos.port_write(0x70, 1, 0, &mut ctx);
+        assert_eq!(cmos, Cmos::default());
+        // RAM is.
+        cmos.port_write(0x70, 1, 0x40, &mut ctx);
+        cmos.port_write(0x71, 1, 0x55, &mut ctx);
+        assert_eq!(cmos.port_read(0x71, 1, &mut ctx), 0x55);
     }
 
     #[test]

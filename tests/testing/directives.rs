@@ -128,6 +128,14 @@ fn a_wrong_directive_is_named_with_line_column_and_a_suggestion() {
         ("#@ golden a b", "pf.S:1:4: write golden [FILE]"),
         ("#@ elf", "pf.S:1:4: write elf PATH"),
         (
+            "#@ elf kernel.elf",
+            "pf.S:1:4: elf is a whole program: leave this source out, or elf",
+        ),
+        (
+            "#@ base 0x1000\n#@ elf kernel.elf",
+            "pf.S:2:4: elf is a whole program: leave base out, or elf",
+        ),
+        (
             "#@ golden\n#@ test a b\n#@ test a-b",
             "pf.S:1:4: the golden trace of 'a b' would be that of 'a-b': write golden FILE",
         ),

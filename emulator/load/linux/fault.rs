@@ -1,5 +1,6 @@
 //! What can be wrong with a Linux kernel image.
 
+use crate::arch::PhysAddr;
 use crate::load::elf_fault::ElfFault;
 
 /// Why a bzImage cannot be started. Each names the place, the problem and the mend.
@@ -43,6 +44,17 @@ pub enum LinuxFault {
     /// What is packed in it is no kernel that can be loaded.
     #[error("unpacked kernel: {0}")]
     Elf(ElfFault),
+    /// It is to lie where the state that the boot protocol asks for is made.
+    #[error(
+        "unpacked kernel: a segment at {at}, below {end}, where the page tables for the start end; \
+         build the kernel with CONFIG_PHYSICAL_START=0x1000000, or give less --ram"
+    )]
+    Low {
+        /// Where it is to lie.
+        at: PhysAddr,
+        /// The first address above the tables.
+        end: PhysAddr,
+    },
     /// The command line is too long.
     #[error(
         "--append: makes a command line of {len} bytes, and {whose} is {limit}; give {} bytes less",

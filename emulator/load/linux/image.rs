@@ -60,6 +60,7 @@ pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image,
         Ok(unpacked) => unpacked,
         Err(fault) => return Err(refused(fault)),
     };
+    let vmlinux = vmlinux::read(&kernel).map_err(refused)?;
     let initrd = match &options.initrd {
         Some(path) => Initrd {
             bytes: crate::load::image::read(path)?,
@@ -67,9 +68,9 @@ pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image,
         },
         None => initrd::ours()?,
     };
-    let vmlinux = vmlinux::read(&kernel, &initrd.symbols).map_err(refused)?;
+    let symbols = vmlinux.symbols(&kernel, &initrd.symbols);
     let mut notes = Vec::new();
-    if vmlinux.symbols.is_empty() {
+    if symbols.is_empty() {
         notes.push("no kallsyms tables were found: places have no names".to_owned());
     }
     Ok(Image {
@@ -78,7 +79,7 @@ pub fn load(name: String, bytes: &[u8], options: &LinuxOptions) -> Result<Image,
         entry: VirtAddr(vmlinux.entry.0),
         segments: vmlinux.segments,
         placement: vmlinux.placement,
-        symbols: vmlinux.symbols,
+        symbols,
         debug: None,
         notes,
         define: Vec::new(),

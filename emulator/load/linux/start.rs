@@ -10,6 +10,7 @@
 //!   top       initrd, as high as RAM and the kernel allow
 //! ```
 
+use super::fault::LinuxFault;
 use super::image::Linux;
 use super::zero_page::{Told, page};
 use crate::arch::bits::pte;
@@ -42,8 +43,15 @@ pub fn start(image: &Image, linux: &Linux, ram_size: u64) -> Result<Boot, LoadEr
         need,
         ram: ram_size,
     };
-    if image.segments.iter().any(|s| s.paddr.0 < tables_end) {
-        return Err(no_room(tables_end));
+    if let Some(low) = image.segments.iter().find(|s| s.paddr.0 < tables_end) {
+        let fault = LinuxFault::Low {
+            at: low.paddr,
+            end: PhysAddr(tables_end),
+        };
+        return Err(LoadError::Linux {
+            file: image.name.clone(),
+            fault: Box::new(fault),
+        });
     }
 
     let size = linux.initrd.len() as u64;

@@ -14,11 +14,10 @@ pub(super) struct Vmlinux {
     pub(super) entry: PhysAddr,
     pub(super) segments: Vec<LoadSegment>,
     pub(super) placement: Placement,
-    pub(super) symbols: SymbolTable,
 }
 
-/// Reads it. `more` are symbols that its processes have.
-pub(super) fn read(bytes: &[u8], more: &[(String, VirtAddr, u64)]) -> Result<Vmlinux, LinuxFault> {
+/// Reads it.
+pub(super) fn read(bytes: &[u8]) -> Result<Vmlinux, LinuxFault> {
     let (entry, mut segments) = elf::entry_and_segments(bytes).map_err(|fault| match fault {
         ElfFault::Class { class } => {
             LinuxFault::not_64_bit("unpacked kernel", format!("a 32-bit ELF (class {class})"))
@@ -33,24 +32,29 @@ pub(super) fn read(bytes: &[u8], more: &[(String, VirtAddr, u64)]) -> Result<Vml
     if !segments.iter().any(inside) {
         return Err(LinuxFault::Elf(ElfFault::Entry { entry }));
     }
-    let found = kallsyms::symbols(bytes);
-    // Addresses of the image alone: per-CPU offsets and constants name nothing.
-    let kernel = |at: u64| {
-        segments
-            .iter()
-            .any(|s| s.vaddr.0 != 0 && at.wrapping_sub(s.vaddr.0) <= s.mem_size)
-    };
-    let named = found
-        .iter()
-        .filter(|s| kernel(s.2))
-        .map(|s| (&*s.1, VirtAddr(s.2), 0))
-        .chain(more.iter().map(|s| (&*s.0, s.1, s.2)));
-    let last = segments.iter().map(|s| s.vend().wrapping_sub(1)).max();
-    let symbols = SymbolTable::from_list(named, VirtAddr(last.unwrap_or(0)));
     Ok(Vmlinux {
         entry: PhysAddr(entry),
         segments,
         placement,
-        symbols,
     })
+}
+
+impl Vmlinux {
+    /// The symbols that it carries in `bytes`, and `more`, which its processes have.
+    pub(super) fn symbols(&self, bytes: &[u8], more: &[(String, VirtAddr, u64)]) -> SymbolTable {
+        let found = kallsyms::symbols(bytes);
+        // Addresses of the image alone: per-CPU offsets and constants name nothing.
+        let kernel = |at: u64| {
+            self.segments
+                .iter()
+                .any(|s| s.vaddr.0 != 0 && at.wrapping_sub(s.vaddr.0) <= s.mem_size)
+        };
+        let named = found
+            .iter()
+            .filter(|s| kernel(s.2))
+            .map(|s| (&*s.1, VirtAddr(s.2), 0))
+            .chain(more.iter().map(|s| (&*s.0, s.1, s.2)));
+        let last = self.segments.iter().map(|s| s.vend().wrapping_sub(1)).max();
+        SymbolTable::from_list(named, VirtAddr(last.unwrap_or(0)))
+    }
 }

@@ -255,7 +255,13 @@ impl TestFile {
                     }
                 }
                 "elf" => match d.arguments() {
-                    [w] => elf = Some(self.folder().join(&w.text)),
+                    [w] => {
+                        let spot = Spot {
+                            line: d.line,
+                            column: d.words[0].column,
+                        };
+                        elf = Some((self.folder().join(&w.text), spot));
+                    }
                     _ => return Err(at(&d.words[0], "write elf PATH".to_owned()).into()),
                 },
                 "include" => {
@@ -284,7 +290,17 @@ impl TestFile {
                 _ => {}
             }
         }
-        Ok(elf.map_or(code, Code::elf))
+        let Some((path, spot)) = elf else {
+            return Ok(code);
+        };
+        const BUILDS: [&str; 6] = ["code", "include", "base", "stubs", "root", "define"];
+        let unused = self.own.iter().find(|d| BUILDS.contains(&d.name()));
+        if self.source.is_some() || unused.is_some() {
+            let other = unused.map_or("this source", |d| d.name());
+            let problem = format!("elf is a whole program: leave {other} out, or elf");
+            return Err(self.error(spot.line, spot.column, problem).into());
+        }
+        Ok(Code::elf(path))
     }
 
     /// Assembles and links the code.
