@@ -25,7 +25,7 @@ pub enum LinuxFault {
     },
     /// The payload is packed in a way that is not read.
     #[error(
-        "payload: begins with {magic}, which is {name}; rebuild the kernel with CONFIG_KERNEL_ZSTD, CONFIG_KERNEL_XZ or CONFIG_KERNEL_LZ4"
+        "payload: begins with {magic}, which is {name}; rebuild the kernel with CONFIG_KERNEL_GZIP, CONFIG_KERNEL_ZSTD, CONFIG_KERNEL_XZ or CONFIG_KERNEL_LZ4"
     )]
     Compression {
         /// Its first bytes.

@@ -2,6 +2,9 @@
 
 use std::io::{Cursor, Read};
 
+use liblzma::read::XzDecoder;
+use liblzma::stream::Stream;
+
 use super::fault::LinuxFault;
 
 /// The largest kernel that is unpacked.
@@ -20,9 +23,9 @@ const FORMATS: &[(&[u8], &str, Option<Unpack>)] = &[
     (b"\xfd7zXZ\0", "XZ", Some(xz)),
     (b"\x28\xb5\x2f\xfd", "zstd", Some(zstd)),
     (b"\x7fELF", "an ELF that is not packed", Some(plain)),
-    (b"\x1f\x8b", "gzip", None),
+    (b"\x1f\x8b", "gzip", Some(gzip)),
     (b"BZh", "bzip2", None),
-    (b"\x5d\0\0", "LZMA", None),
+    (b"\x5d\0\0", "LZMA", Some(lzma)),
     (b"\x89LZO", "LZO", None),
 ];
 
@@ -57,6 +60,11 @@ fn plain(payload: &[u8]) -> Result<Vec<u8>, String> {
     read(payload)
 }
 
+/// One member: the unpacked size follows it a second time.
+fn gzip(payload: &[u8]) -> Result<Vec<u8>, String> {
+    read(flate2::read::GzDecoder::new(payload))
+}
+
 fn zstd(payload: &[u8]) -> Result<Vec<u8>, String> {
     let decoder = ruzstd::decoding::StreamingDecoder::new(payload).map_err(|e| e.to_string())?;
     read(decoder)
@@ -64,13 +72,20 @@ fn zstd(payload: &[u8]) -> Result<Vec<u8>, String> {
 
 /// With the filter for x86 branches, as the kernel's build has it.
 fn xz(payload: &[u8]) -> Result<Vec<u8>, String> {
-    let stream =
-        liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, 0).map_err(|e| e.to_string())?;
-    // The unpacked size follows the stream.
-    read(liblzma::read::XzDecoder::new_stream(
-        Cursor::new(payload),
-        stream,
-    ))
+    stream(payload, Stream::new_stream_decoder(XZ_MEMORY, 0))
+}
+
+fn lzma(payload: &[u8]) -> Result<Vec<u8>, String> {
+    stream(payload, Stream::new_lzma_decoder(XZ_MEMORY))
+}
+
+/// The unpacked size follows the stream.
+fn stream(
+    payload: &[u8],
+    decoder: Result<Stream, liblzma::stream::Error>,
+) -> Result<Vec<u8>, String> {
+    let decoder = decoder.map_err(|e| e.to_string())?;
+    read(XzDecoder::new_stream(Cursor::new(payload), decoder))
 }
 
 /// Blocks, each with its packed size in four bytes. The last four bytes of the payload are the
@@ -118,15 +133,31 @@ mod tests {
 
     #[test]
     fn other_formats_are_named() {
-        for (magic, name) in [(&b"\x1f\x8b\x08\0"[..], "gzip"), (b"what", "not known")] {
+        for (magic, name) in [(&b"BZh9"[..], "bzip2"), (b"what", "not known")] {
             let fault = unpack(magic).unwrap_err().to_string();
             assert!(fault.contains(name), "{fault}");
         }
     }
 
+    /// Made by Python's gzip and lzma modules; the size follows, as the kernel's build appends it.
+    #[test]
+    fn the_formats_of_self_built_kernels_are_read() {
+        const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\x4c\x4a\x4e\x49\x4d\x03\x00\xef\x39\x8e\x4b\x06\x00\x00\x00";
+        const LZMA: &[u8] = b"\x5d\x00\x00\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x30\x98\x88\x98\x3e\xcb\xe7\x48\x62\xc0\xff\xfc\x21\x20\x00";
+        for packed in [GZIP, LZMA] {
+            let payload = [packed, &6u32.to_le_bytes()].concat();
+            assert_eq!(unpack(&payload).unwrap(), b"abcdef");
+            let cut = unpack(&packed[..packed.len() / 2]);
+            assert!(matches!(cut, Err(LinuxFault::Unpack { .. })));
+        }
+    }
+
     #[test]
     fn damage_is_an_error() {
-        for (magic, ..) in &FORMATS[..3] {
+        let packed = FORMATS
+            .iter()
+            .filter(|f| f.2.is_some() && f.0 != b"\x7fELF");
+        for (magic, ..) in packed {
             let mut payload = magic.to_vec();
             payload.extend([0x55; 64]);
             assert!(matches!(unpack(&payload), Err(LinuxFault::Unpack { .. })));

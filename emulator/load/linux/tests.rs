@@ -86,14 +86,14 @@ fn kernels_of_32_bits() {
 #[test]
 fn compressions_that_are_not_read() {
     for (payload, what) in [
-        (&b"\x1f\x8b\x08\0gzip"[..], "1f8b0800, which is gzip"),
+        (&b"BZh9packed"[..], "425a6839, which is bzip2"),
         (b"\x01\x02\x03\x04what", "01020304, which is not known"),
         (b"?", "3f, which is not known"),
     ] {
         assert_eq!(
             refused(&bzimage(payload), None),
             format!(
-                "vmlinuz: payload: begins with {what}; rebuild the kernel with CONFIG_KERNEL_ZSTD, CONFIG_KERNEL_XZ or CONFIG_KERNEL_LZ4"
+                "vmlinuz: payload: begins with {what}; rebuild the kernel with CONFIG_KERNEL_GZIP, CONFIG_KERNEL_ZSTD, CONFIG_KERNEL_XZ or CONFIG_KERNEL_LZ4"
             )
         );
     }
@@ -130,6 +130,18 @@ fn a_command_line_fits_the_kernel_and_its_page() {
     let fault = refused(&file, None);
     assert!(
         fault.starts_with("vmlinuz: setup header: cmdline_size is 3, less than the "),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_kernel_below_the_start_tables_has_no_place() {
+    let low = elf(0x1_5000, &[load(TEXT, 0x1_5000, b"\xf4\xeb\xfd")]);
+    let image = open(&bzimage(&low), None).unwrap();
+    let fault = boot(&image, 256 << 20, &CpuModel::of(Vendor::Intel)).unwrap_err();
+    let fault = fault.to_string();
+    assert!(
+        fault.starts_with("vmlinuz: unpacked kernel: a segment at 0x15000, below 0x"),
         "{fault}"
     );
 }
