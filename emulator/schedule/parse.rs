@@ -422,7 +422,7 @@ fn exception(
             return Err(source.error(
                 &rest[rest.len()..],
                 "expected addr=, the address that a page fault leaves in CR2",
-                "write for example addr=0xffffc90000000000 or addr=jiffies",
+                "write for example page-fault@at=main,ec=0x2,addr=0xffffc90000000000; a symbol is good too",
             ));
         }
         (None, false) => None,
