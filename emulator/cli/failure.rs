@@ -83,6 +83,7 @@ impl From<SweepError> for Failure {
         let code = match e {
             SweepError::Machine(e) => return e.into(),
             SweepError::Load(e) => return e.into(),
+            SweepError::Resolve(e) => return e.into(),
             SweepError::Shot { .. } | SweepError::NoWindow { .. } | SweepError::TooLong { .. } => {
                 ExitCode::Usage
             }

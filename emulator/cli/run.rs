@@ -36,6 +36,7 @@ Examples:
   iretrace run kernel.elf --nmi 'at=memcpy+0x1a' --nmi 'after=page-fault#2'
   iretrace run kernel.elf --irq '0x21@every=1000,from=main' --cpu amd
   iretrace run entry.S --exception 'page-fault@at=main,ec=0x2,addr=0x1000'
+  iretrace run entry.S --exception 'page-fault@at=main,ec=0x3,addr=counter+0x8'
   iretrace run kernel.elf --format jsonl -o trace.jsonl
   iretrace run kernel.elf --until nmi_entry --dump regs,idt
   iretrace run --console -- kernel.elf          as a cargo runner; KTAP and PASS: lines are counted

@@ -37,8 +37,8 @@ const OPTIONS: [(StimulusKind, &str, &str, &str); 4] = [
     (
         StimulusKind::Exception,
         "exception",
-        "VECTOR@WHEN[,ec=N][,addr=N]",
-        "Raise an exception, as a fault of the instruction there",
+        "VECTOR@WHEN[,ec=N][,addr=PLACE]",
+        "Raise an exception, as a fault of the instruction there; for a page fault with the address that CR2 gets: a number, SYMBOL or SYMBOL+OFFSET",
     ),
 ];
 
@@ -103,7 +103,7 @@ pub fn resolve(injections: &[Injection], image: &Image) -> Result<Vec<ResolvedIn
 }
 
 /// A name that is there more than once is not an unknown one.
-fn failure(image: &Image, e: &ResolveError) -> Failure {
+pub fn failure(image: &Image, e: &ResolveError) -> Failure {
     if let ResolveError::UnknownSymbol {
         injection, name, ..
     } = e

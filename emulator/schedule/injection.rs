@@ -1,5 +1,6 @@
 //! One injection: what, and when; and its canonical text.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,8 +15,11 @@ use crate::trace::Boundary;
 /// An `Exception` is injected as a fault of the instruction at the boundary: the saved RIP is that
 /// instruction, the saved RFLAGS has RF = 1, a #PF writes CR2, and for double faults (SDM vol. 3,
 /// table 6-5) it is classed as if the instruction itself had raised it.
+///
+/// `A` is how the address of a page fault is given: a [`Place`] as it was written, an address once
+/// the image is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stimulus {
+pub enum Stimulus<A = VirtAddr> {
     /// A non-maskable interrupt.
     Nmi,
     /// A maskable external interrupt.
@@ -29,7 +33,7 @@ pub enum Stimulus {
         /// Its error code: always there for the vectors that push one, never for the others.
         error_code: Option<u32>,
         /// For #PF, and there always: the address that goes to CR2.
-        address: Option<VirtAddr>,
+        address: Option<A>,
     },
 }
 
@@ -42,7 +46,7 @@ pub enum StimulusKind {
     Irq,
     /// `--mce @WHEN`
     MachineCheck,
-    /// `--exception VECTOR@WHEN[,ec=CODE][,addr=ADDRESS]`
+    /// `--exception VECTOR@WHEN[,ec=CODE][,addr=PLACE]`
     Exception,
 }
 
@@ -62,7 +66,7 @@ impl StimulusKind {
     }
 }
 
-impl Stimulus {
+impl<A> Stimulus<A> {
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> StimulusKind {
@@ -73,9 +77,46 @@ impl Stimulus {
             Self::Exception { .. } => StimulusKind::Exception,
         }
     }
+
+    /// The address that goes to CR2, where it is a page fault.
+    #[must_use]
+    pub const fn address(&self) -> Option<&A> {
+        match self {
+            Self::Exception { address, .. } => address.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same with what `address` makes of the address.
+    pub(super) fn try_map<B, E>(
+        &self,
+        address: impl FnOnce(&A) -> Result<B, E>,
+    ) -> Result<Stimulus<B>, E> {
+        Ok(match self {
+            Self::Nmi => Stimulus::Nmi,
+            Self::Irq(vector) => Stimulus::Irq(*vector),
+            Self::MachineCheck => Stimulus::MachineCheck,
+            Self::Exception {
+                vector,
+                error_code,
+                address: at,
+            } => Stimulus::Exception {
+                vector: *vector,
+                error_code: *error_code,
+                address: at.as_ref().map(address).transpose()?,
+            },
+        })
+    }
 }
 
-/// A code address, by name or number.
+impl From<Stimulus> for Stimulus<Place> {
+    fn from(stimulus: Stimulus) -> Self {
+        let Ok(same) = stimulus.try_map(|&at| Ok::<_, Infallible>(Place::Address(at)));
+        same
+    }
+}
+
+/// An address, by name or number.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
     /// A symbol and an offset.
@@ -144,7 +185,7 @@ pub enum Trigger {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Injection {
     /// What.
-    pub what: Stimulus,
+    pub what: Stimulus<Place>,
     /// When.
     pub when: Trigger,
 }
@@ -167,18 +208,18 @@ impl Injection {
     /// Its canonical argument: `at=main+0x1a`.
     #[must_use]
     pub fn argument(&self) -> String {
-        let mut text = match self.what {
+        let mut text = match &self.what {
             Stimulus::Nmi => String::new(),
             Stimulus::Irq(vector) => format!("{:#x}@", vector.0),
             Stimulus::MachineCheck => "@".to_owned(),
-            Stimulus::Exception { vector, .. } => format!("{}@", vector_name(vector)),
+            Stimulus::Exception { vector, .. } => format!("{}@", vector_name(*vector)),
         };
         text += &self.when.to_string();
         if let Stimulus::Exception {
             error_code,
             address,
             ..
-        } = self.what
+        } = &self.what
         {
             if let Some(code) = error_code {
                 text += &format!(",ec={code:#x}");

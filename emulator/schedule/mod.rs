@@ -19,7 +19,8 @@
 //!
 //! `from=` takes an icount, an address or a symbol. An NMI needs no more; the others name what
 //! they inject: `--irq 0x21@at=main`, `--mce @icount=500`,
-//! `--exception page-fault@at=main,ec=0x2,addr=0x1000`.
+//! `--exception page-fault@at=main,ec=0x2,addr=0x1000`. `addr=`, the CR2 of a page fault, takes an
+//! address (also in decimal) or a symbol: `addr=jiffies+0x8`.
 
 pub mod error;
 pub mod injection;
@@ -33,5 +34,6 @@ pub use injection::{Injection, Origin, Place, Stimulus, StimulusKind, Trigger};
 pub use queue::{BoundaryContext, ScheduleState};
 pub use resolve::{
     ResolveError, ResolvedInjection, ResolvedOrigin, ResolvedTrigger, SymbolResolver, resolve,
+    resolve_stimulus,
 };
 pub use vector::{parse as parse_vector, pushes_error_code, vector_name};

@@ -362,13 +362,24 @@ fn origin(source: &Source<'_>, pairs: &[Pair<'_>]) -> Result<Option<Origin>, Sch
     place(source, text).map(|p| Some(Origin::Place(p)))
 }
 
+/// What `addr=` says: a place, of which an address may be in decimal.
+fn fault_address(source: &Source<'_>, text: &str) -> Result<Place, ScheduleError> {
+    if text.bytes().next().is_some_and(|b| b.is_ascii_digit()) && !is_hex(text) {
+        let mend = "write for example 0xffffc90000000000, jiffies or jiffies+0x8";
+        return source
+            .number(text, "an address for CR2", mend)
+            .map(|at| Place::Address(VirtAddr(at)));
+    }
+    place(source, text)
+}
+
 /// An exception that an instruction could raise, with what belongs to it.
 fn exception(
     source: &Source<'_>,
     rest: &str,
     vector: Vector,
     pairs: &[Pair<'_>],
-) -> Result<Stimulus, ScheduleError> {
+) -> Result<Stimulus<Place>, ScheduleError> {
     let name = vector_name(vector);
     let refused = match vector {
         Vector::NMI => Some("use --nmi"),
@@ -399,10 +410,7 @@ fn exception(
         None => pushes_error_code(vector).then_some(0),
     };
     let address = match (value(pairs, "addr"), vector == Vector::PF) {
-        (Some(text), true) => {
-            let mend = "write for example addr=0xffffc90000000000";
-            Some(VirtAddr(source.number(text, "an address for CR2", mend)?))
-        }
+        (Some(text), true) => Some(fault_address(source, text)?),
         (Some(text), false) => {
             return Err(source.error(
                 text,
@@ -414,7 +422,7 @@ fn exception(
             return Err(source.error(
                 &rest[rest.len()..],
                 "expected addr=, the address that a page fault leaves in CR2",
-                "write for example page-fault@at=main,ec=0x2,addr=0xffffc90000000000",
+                "write for example page-fault@at=main,ec=0x2,addr=0xffffc90000000000; a symbol is good too",
             ));
         }
         (None, false) => None,

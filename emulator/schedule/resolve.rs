@@ -1,5 +1,7 @@
 //! Symbols of a schedule become addresses.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::injection::{Injection, Origin, Place, Stimulus, Trigger};
@@ -43,7 +45,7 @@ pub enum ResolvedOrigin {
 /// An injection into one image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResolvedInjection {
-    /// What.
+    /// What, with the address of a page fault.
     pub what: Stimulus,
     /// When.
     pub when: ResolvedTrigger,
@@ -51,7 +53,7 @@ pub struct ResolvedInjection {
     pub source: Injection,
 }
 
-/// A schedule that does not fit the image.
+/// A schedule, or an event, that does not fit the image.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ResolveError {
     /// There is no such symbol.
@@ -63,7 +65,7 @@ pub enum ResolveError {
         }
     )]
     UnknownSymbol {
-        /// The injection's canonical text.
+        /// The text of what is injected.
         injection: String,
         /// The name.
         name: String,
@@ -73,7 +75,7 @@ pub enum ResolveError {
     /// Symbol and offset do not fit in 64 bits.
     #[error("{injection}: {name}+{offset:#x} is beyond the last address; {name} is at {base}")]
     OffsetTooLarge {
-        /// The injection's canonical text.
+        /// The text of what is injected.
         injection: String,
         /// The symbol.
         name: String,
@@ -93,6 +95,7 @@ pub fn resolve(
     symbols: &(impl SymbolResolver + ?Sized),
 ) -> Result<ResolvedInjection, ResolveError> {
     let address = |place: &Place| address_of(&injection, place, symbols);
+    let what = resolve_stimulus(&injection.what, &injection, symbols)?;
     let origin = |from: &Origin| match from {
         Origin::Icount(n) => Ok(ResolvedOrigin::Icount(*n)),
         Origin::Place(place) => address(place).map(ResolvedOrigin::Address),
@@ -118,14 +121,26 @@ pub fn resolve(
         },
     };
     Ok(ResolvedInjection {
-        what: injection.what,
+        what,
         when,
         source: injection,
     })
 }
 
+/// Finds the address that `stimulus` names; `injection` is the text that it stands in, for errors.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_stimulus(
+    stimulus: &Stimulus<Place>,
+    injection: &dyn fmt::Display,
+    symbols: &(impl SymbolResolver + ?Sized),
+) -> Result<Stimulus, ResolveError> {
+    stimulus.try_map(|place| address_of(injection, place, symbols))
+}
+
 fn address_of(
-    injection: &Injection,
+    injection: &dyn fmt::Display,
     place: &Place,
     symbols: &(impl SymbolResolver + ?Sized),
 ) -> Result<VirtAddr, ResolveError> {
@@ -178,7 +193,10 @@ mod tests {
         let injection: Injection = text.parse().expect(text);
         resolve(injection.clone(), &Image)
             .map(|r| {
-                assert_eq!((r.what, &r.source), (injection.what, &injection));
+                assert_eq!(
+                    (r.what.kind(), &r.source),
+                    (injection.what.kind(), &injection)
+                );
                 r.when
             })
             .map_err(|e| e.to_string())
@@ -206,6 +224,36 @@ mod tests {
                 from: ResolvedOrigin::Icount(0),
             })
         );
+    }
+
+    #[test]
+    fn the_address_of_a_page_fault_is_a_place_too() {
+        let cr2 = |text: &str| {
+            let injection: Injection = text.parse().expect(text);
+            let resolved = resolve(injection, &Image).map_err(|e| e.to_string())?;
+            Ok(resolved.what.address().copied())
+        };
+        let fault = |addr| format!("--exception page-fault@at=main,ec=0x3,addr={addr}");
+        for (addr, at) in [
+            ("nmi_entry", 0x2000),
+            ("nmi_entry+8", 0x2008),
+            ("nmi_entry+0x10", 0x2010),
+            ("top+0", u64::MAX),
+            ("0x1234", 0x1234),
+            ("4096", 4096),
+        ] {
+            assert_eq!(cr2(&fault(addr)), Ok(Some(VirtAddr(at))), "{addr}");
+        }
+        assert_eq!(cr2("--exception #GP@at=main"), Ok(None));
+        assert_eq!(
+            cr2(&fault("nmi_enty+4")),
+            Err(format!(
+                "{}: the image has no symbol \"nmi_enty\"; did you mean nmi_entry?",
+                fault("nmi_enty+0x4")
+            ))
+        );
+        let beyond = cr2(&fault("top+1")).unwrap_err();
+        assert!(beyond.contains("top is at 0xffffffffffffffff"), "{beyond}");
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::sync::{Mutex, mpsc};
 use super::baseline::Baseline;
 use super::error::SweepError;
 use super::explore::Explorer;
-use super::plan::Plan;
+use super::plan::{Plan, ResolvedShot, Shot};
 use super::tally::Tally;
 use crate::load::Image;
 use crate::machine::Machine;
+use crate::schedule::ResolveError;
 
 /// Makes the machine of a sweep, loaded and with its schedule, at reset.
 pub type MakeMachine<'a> = dyn Fn() -> Result<Machine, SweepError> + Sync + 'a;
@@ -34,6 +35,7 @@ pub struct Sweep<'a> {
     make: &'a MakeMachine<'a>,
     image: &'a Image,
     plan: &'a Plan,
+    levels: Vec<Vec<ResolvedShot>>,
     baseline: Baseline,
     shown: Image,
 }
@@ -50,15 +52,23 @@ impl std::fmt::Debug for Sweep<'_> {
 pub type OnPart<'a> = dyn FnMut(usize, &Tally) -> Result<(), SweepError> + 'a;
 
 impl<'a> Sweep<'a> {
-    /// Follows the undisturbed run.
+    /// Finds the places that the plan's events name, and follows the undisturbed run.
     ///
     /// # Errors
-    /// Where there is no machine, or no window.
+    /// Where there is no such place, no machine, or no window.
     pub fn new(
         make: &'a MakeMachine<'a>,
         image: &'a Image,
         plan: &'a Plan,
     ) -> Result<Self, SweepError> {
+        let resolved = |shots: &Vec<Shot>| -> Result<Vec<_>, _> {
+            shots.iter().map(|s| s.resolve(&image.symbols)).collect()
+        };
+        let levels = plan
+            .levels
+            .iter()
+            .map(resolved)
+            .collect::<Result<_, ResolveError>>()?;
         let mut machine = make()?;
         let baseline = Baseline::follow(&mut machine, plan)?;
         let shown = image.as_in(|at, bytes| machine.ram().read(at.0, bytes));
@@ -67,8 +77,15 @@ impl<'a> Sweep<'a> {
             make,
             image,
             plan,
+            levels,
             baseline,
         })
+    }
+
+    /// What is injected, level by level.
+    #[must_use]
+    pub fn levels(&self) -> &[Vec<ResolvedShot>] {
+        &self.levels
     }
 
     /// The undisturbed run.
@@ -157,7 +174,13 @@ impl<'a> Sweep<'a> {
         interrupt: &AtomicBool,
         send: &mpsc::Sender<(usize, Tally)>,
     ) -> Result<(), SweepError> {
-        let mut explorer = Explorer::new((self.make)()?, self.image, self.plan, &self.baseline)?;
+        let mut explorer = Explorer::new(
+            (self.make)()?,
+            self.image,
+            self.plan,
+            &self.levels,
+            &self.baseline,
+        )?;
         let stop = || interrupt.load(Ordering::Relaxed) || halt.load(Ordering::Relaxed);
         while let Some(&number) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
             match explorer.explore(self.part(number), &stop)? {

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::load::LoadError;
 use crate::machine::{MachineError, SavedError};
+use crate::schedule::ResolveError;
 
 /// A sweep that is not possible as it was asked for.
 #[derive(Debug, Error)]
@@ -16,6 +17,9 @@ pub enum SweepError {
         /// Why not, and how to write it.
         why: String,
     },
+    /// An event names a place that is not in the image.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// The window does not begin.
     #[error("the undisturbed run ends before the window begins: {stop}")]
     NoWindow {

@@ -4,7 +4,7 @@ use super::baseline::{Baseline, go_to_window};
 use super::error::SweepError;
 use super::fork::{Fork, Moments};
 use super::judge::Judge;
-use super::plan::{Plan, Shot};
+use super::plan::{Plan, ResolvedShot};
 use super::tally::{Case, Tally};
 use super::verdict::{Outcome, Verdict};
 use crate::load::Image;
@@ -34,13 +34,13 @@ impl Chain {
     };
 
     /// `places`: at how many boundaries the injection before it is the same case.
-    fn with(&self, shot: &Shot, at: Boundary, places: usize) -> Self {
+    fn with(&self, shot: &ResolvedShot, at: Boundary, places: usize) -> Self {
         let mut new = self.clone();
         new.times = new.times.saturating_mul(places as u64);
-        new.shots.push(shot.name().to_owned());
+        new.shots.push(shot.source.name().to_owned());
         new.order.push((at.icount, at.sub));
         new.schedule
-            .extend(shot.injections(at).iter().map(ToString::to_string));
+            .extend(shot.source.injections(at).iter().map(ToString::to_string));
         new
     }
 
@@ -60,6 +60,7 @@ pub(super) struct Explorer<'a> {
     machine: Machine,
     judge: Judge<'a>,
     plan: &'a Plan,
+    levels: &'a [Vec<ResolvedShot>],
     baseline: &'a Baseline,
     /// The number of the boundary at which the machine is.
     here: usize,
@@ -69,11 +70,12 @@ pub(super) struct Explorer<'a> {
 }
 
 impl<'a> Explorer<'a> {
-    /// From a fresh machine.
+    /// From a fresh machine; `levels` are the plan's, for this image.
     pub(super) fn new(
         mut machine: Machine,
         image: &'a Image,
         plan: &'a Plan,
+        levels: &'a [Vec<ResolvedShot>],
         baseline: &'a Baseline,
     ) -> Result<Self, SweepError> {
         machine.enable_checks(plan.checks.clone());
@@ -87,6 +89,7 @@ impl<'a> Explorer<'a> {
                 baseline,
             },
             plan,
+            levels,
             baseline,
             here: 0,
             max_insns,
@@ -141,12 +144,12 @@ impl<'a> Explorer<'a> {
                 return Ok(None);
             }
             let mut went = false;
-            for shot in self.plan.levels.first().into_iter().flatten() {
-                let lands = self.baseline.lands(number, shot.kind());
+            for shot in self.levels.first().into_iter().flatten() {
+                let lands = self.baseline.lands(number, shot.source.kind());
                 // A boundary whose successor leads to the same place is the same case.
                 let next = number + 1 < self.baseline.window
                     && lands != Some(number)
-                    && self.baseline.lands(number + 1, shot.kind()) == lands;
+                    && self.baseline.lands(number + 1, shot.source.kind()) == lands;
                 if next && self.plan.reduce {
                     continue;
                 }
@@ -167,8 +170,9 @@ impl<'a> Explorer<'a> {
 
     /// The first boundary of the window that is the same case as `number`, where an event is
     /// not taken at once.
-    fn first_with(&self, number: usize, shot: &Shot, lands: Option<usize>) -> usize {
-        let same = |&n: &usize| !self.baseline.places[n].takes(shot.kind()) && lands != Some(n);
+    fn first_with(&self, number: usize, shot: &ResolvedShot, lands: Option<usize>) -> usize {
+        let same =
+            |&n: &usize| !self.baseline.places[n].takes(shot.source.kind()) && lands != Some(n);
         if lands == Some(number) && !number.checked_sub(1).is_some_and(|n| same(&n)) {
             return number;
         }
@@ -177,7 +181,7 @@ impl<'a> Explorer<'a> {
 
     /// Raises `shot` at the boundary `number`, where the machine is; the event is taken at `lands`. The
     /// case stands for all boundaries from `first` on.
-    fn case_at(&mut self, shot: &Shot, number: usize, lands: Option<usize>, first: usize) {
+    fn case_at(&mut self, shot: &ResolvedShot, number: usize, lands: Option<usize>, first: usize) {
         let places = &self.baseline.places;
         let chain = Chain::NONE.with(shot, places[number].at, 1);
         let rips: Vec<u64> = places[first..=number].iter().map(|p| p.rip).collect();
@@ -207,16 +211,16 @@ impl<'a> Explorer<'a> {
     /// Raises `shot` here, at level `level`; follows it, and what may be raised in its handler, to
     /// the verdict. `fork` is where the first of the chain was raised, `places` at how many
     /// boundaries the last one is the same case.
-    fn shoot(&mut self, shot: &Shot, fork: &Fork, chain: &Chain, places: usize) -> Outcome {
+    fn shoot(&mut self, shot: &ResolvedShot, fork: &Fork, chain: &Chain, places: usize) -> Outcome {
         let level = chain.shots.len();
-        if level == 1 && shot.kind() == StimulusKind::Nmi && self.machine.cpu().nmi.pending {
+        if level == 1 && shot.source.kind() == StimulusKind::Nmi && self.machine.cpu().nmi.pending {
             return Outcome::new(Verdict::Same, "merged with one that waits");
         }
         let before = self.machine.cpu().activations.last_serial();
         let begin = self.machine.boundary().icount;
         self.machine
             .set_max_insns(begin.saturating_add(self.plan.patience));
-        for &event in shot.events() {
+        for &event in &shot.events {
             self.machine.raise(event, Source::Schedule);
         }
         let stop = self.machine.advance(Until::Boundary);
@@ -228,7 +232,7 @@ impl<'a> Explorer<'a> {
             {
                 None => Outcome::new(Verdict::NotTaken, "the event is not taken"),
                 Some(serial) => {
-                    if level < self.plan.levels.len() {
+                    if level < self.levels.len() {
                         self.explore_handler(serial, fork, chain, places);
                     }
                     let first = if level == 1 {
@@ -261,7 +265,7 @@ impl<'a> Explorer<'a> {
         if fork.serial.get().is_none() {
             fork.serial.set(Some(serial));
         }
-        let shots = &self.plan.levels[chain.shots.len()];
+        let shots = &self.levels[chain.shots.len()];
         // Boundaries at which a shot was raised that has not been taken yet.
         let mut held: Vec<Vec<(Boundary, u64)>> = vec![Vec::new(); shots.len()];
         let mut steps = 0u64;
@@ -281,7 +285,7 @@ impl<'a> Explorer<'a> {
                 over = self.judge.is_rejoined(&mut self.machine, fork);
             }
             for (shot, held) in shots.iter().zip(&mut held) {
-                let takes = self.machine.would_take(shot.kind());
+                let takes = self.machine.would_take(shot.source.kind());
                 if !over && !takes {
                     held.push((at, rip));
                     continue;
@@ -317,7 +321,7 @@ impl<'a> Explorer<'a> {
     /// boundaries; raised at `places`, taken here (or by whatever comes after).
     fn at_level(
         &mut self,
-        (shot, chain, times): (&Shot, &Chain, usize),
+        (shot, chain, times): (&ResolvedShot, &Chain, usize),
         fork: &Fork,
         places: &[(Boundary, u64)],
     ) {

@@ -69,7 +69,7 @@ pub use error::SweepError;
 pub use inputs::inputs;
 pub use liveness::{Fate, Liveness};
 pub use merge::merge;
-pub use plan::{Bound, Oracle, Plan, Shot};
+pub use plan::{Bound, Oracle, Plan, ResolvedShot, Shot};
 pub use record::{CheckpointHeader, PartRecord, SWEEP_MARK};
 pub use report::{ClassReport, Column, Line, REPORT_VERSION, RangeReport, Report};
 pub use schema::REPORT_SCHEMA;

@@ -10,15 +10,23 @@ use super::verdict::Outcome;
 use crate::arch::VirtAddr;
 use crate::check::{CheckConfig, Policy};
 use crate::machine::Machine;
-use crate::schedule::{Injection, Stimulus, StimulusKind, Trigger};
+use crate::printable::printable;
+use crate::schedule::{
+    Injection, Place, ResolveError, Stimulus, StimulusKind, SymbolResolver, Trigger,
+    resolve_stimulus,
+};
 use crate::trace::Boundary;
 
 /// Events that are raised together, at one boundary: `nmi`, `irq=0x20`, `mce`,
 /// `PF,ec=0x2,addr=0x1000`, or several of them with `+` between: `PF,addr=0x1000+nmi`.
+///
+/// A `+` before a digit is the offset of a symbol, `PF,addr=jiffies+0x8+nmi`; before anything else it
+/// joins. So an event that follows another one has a name, not a number, and a symbol with a `+` of its
+/// own cannot be named here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Shot {
     name: String,
-    events: Vec<Stimulus>,
+    events: Vec<Stimulus<Place>>,
 }
 
 impl Shot {
@@ -39,8 +47,25 @@ impl Shot {
 
     /// What is raised.
     #[must_use]
-    pub fn events(&self) -> &[Stimulus] {
+    pub fn events(&self) -> &[Stimulus<Place>] {
         &self.events
+    }
+
+    /// Finds the addresses that it names.
+    ///
+    /// # Errors
+    /// [`ResolveError`] names the symbol, and the nearest one that is there.
+    pub fn resolve(
+        &self,
+        symbols: &(impl SymbolResolver + ?Sized),
+    ) -> Result<ResolvedShot, ResolveError> {
+        let events = self.events.iter();
+        Ok(ResolvedShot {
+            events: events
+                .map(|e| resolve_stimulus(e, &printable(&self.name, 400), symbols))
+                .collect::<Result<_, _>>()?,
+            source: self.clone(),
+        })
     }
 
     /// The kind that decides where it can be taken: the first one's.
@@ -54,12 +79,21 @@ impl Shot {
     pub fn injections(&self, at: Boundary) -> Vec<Injection> {
         self.events
             .iter()
-            .map(|&what| Injection {
-                what,
+            .map(|what| Injection {
+                what: what.clone(),
                 when: Trigger::Icount(at),
             })
             .collect()
     }
+}
+
+/// A [`Shot`] at one image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResolvedShot {
+    /// As it was written.
+    pub source: Shot,
+    /// What is raised: its events, with addresses.
+    pub events: Vec<Stimulus>,
 }
 
 impl fmt::Display for Shot {
@@ -72,7 +106,7 @@ impl FromStr for Shot {
     type Err = SweepError;
 
     fn from_str(text: &str) -> Result<Self, SweepError> {
-        let events = text.split('+').map(event).collect::<Result<Vec<_>, _>>()?;
+        let events = split(text).map(event).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             name: text.to_owned(),
             events,
@@ -80,8 +114,24 @@ impl FromStr for Shot {
     }
 }
 
+/// The texts of the events that are joined: a `+` before a digit belongs to an address.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let here = rest?;
+        let digit = |at: usize| here.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+        let plus = here.match_indices('+').find(|(at, _)| !digit(at + 1));
+        let (event, next) = match plus {
+            Some((at, _)) => (&here[..at], Some(&here[at + 1..])),
+            None => (here, None),
+        };
+        rest = next;
+        Some(event)
+    })
+}
+
 /// One event of a shot: written as the options of a schedule have it, without the place.
-fn event(text: &str) -> Result<Stimulus, SweepError> {
+fn event(text: &str) -> Result<Stimulus<Place>, SweepError> {
     let bad = |why: String| SweepError::Shot {
         text: text.to_owned(),
         why,
@@ -102,8 +152,14 @@ fn event(text: &str) -> Result<Stimulus, SweepError> {
         .map(|i| i.what)
         .map_err(|e| {
             bad(format!(
-                "{}; write nmi, mce, irq=VECTOR, or an exception: PF,ec=0x2,addr=0x1000 or BP",
-                e.problem
+                "{}; write nmi, mce, irq=VECTOR, or an exception: PF,ec=0x2,addr=0x1000, \
+                 PF,addr=SYMBOL+0x8 or BP{}",
+                e.problem,
+                if text.contains('+') {
+                    "; '+' joins events that have names, and before a number it is an offset of addr="
+                } else {
+                    ""
+                }
             ))
         })
 }
@@ -198,6 +254,7 @@ impl Default for Plan {
 mod tests {
     use super::*;
     use crate::arch::Vector;
+    use crate::load::SymbolTable;
 
     #[test]
     fn shots_are_read() {
@@ -208,7 +265,7 @@ mod tests {
                 Stimulus::Exception {
                     vector: Vector::PF,
                     error_code: Some(2),
-                    address: Some(VirtAddr(0x1000)),
+                    address: Some(Place::Address(VirtAddr(0x1000))),
                 },
                 Stimulus::Nmi
             ]
@@ -224,8 +281,111 @@ mod tests {
             "BP".parse::<Shot>().unwrap().kind(),
             StimulusKind::Exception
         );
-        for bad in ["", "nmi+", "nni", "irq=", "PF@icount=3", "PF,addr=zz"] {
+        for bad in [
+            "",
+            "nmi+",
+            "+nmi",
+            "nni",
+            "irq=",
+            "PF@icount=3",
+            "PF,addr=",
+            "PF,addr=0xzz",
+            "PF,addr=4096+8",
+            "PF,addr=0x1000+8",
+            "PF,addr=jiffies++nmi",
+            "PF,addr=jiffies+0x8g+nmi",
+            "PF,addr=jiffies+8+8x",
+            "GP,addr=jiffies",
+        ] {
             assert!(bad.parse::<Shot>().is_err(), "{bad:?}");
         }
+    }
+
+    fn fault(ec: u32, address: Place) -> Stimulus<Place> {
+        Stimulus::Exception {
+            vector: Vector::PF,
+            error_code: Some(ec),
+            address: Some(address),
+        }
+    }
+
+    #[test]
+    fn a_plus_before_a_digit_is_an_offset_and_before_anything_else_it_joins() {
+        let symbol = |offset| Place::Symbol {
+            name: "jiffies_64".to_owned(),
+            offset,
+        };
+        for (text, events) in [
+            ("PF,addr=jiffies_64", vec![fault(0, symbol(0))]),
+            ("PF,addr=jiffies_64+0x8", vec![fault(0, symbol(8))]),
+            ("PF,addr=jiffies_64+8", vec![fault(0, symbol(8))]),
+            (
+                "PF,ec=0x3,addr=jiffies_64+nmi",
+                vec![fault(3, symbol(0)), Stimulus::Nmi],
+            ),
+            (
+                "PF,addr=jiffies_64+16,ec=0x3+nmi",
+                vec![fault(3, symbol(16)), Stimulus::Nmi],
+            ),
+            (
+                "nmi+PF,addr=jiffies_64+0x8+mce",
+                vec![Stimulus::Nmi, fault(0, symbol(8)), Stimulus::MachineCheck],
+            ),
+            (
+                "PF,addr=jiffies_64+irq=0x20+#PF,addr=jiffies_64+8",
+                vec![
+                    fault(0, symbol(0)),
+                    Stimulus::Irq(Vector(0x20)),
+                    fault(0, symbol(8)),
+                ],
+            ),
+            // A vector by number is an event where nothing stands before it.
+            (
+                "14,addr=0x1000+nmi",
+                vec![fault(0, Place::Address(VirtAddr(0x1000))), Stimulus::Nmi],
+            ),
+        ] {
+            let shot: Shot = text.parse().expect(text);
+            assert_eq!(shot.events(), events, "{text}");
+            assert_eq!(shot.name(), text);
+        }
+        let e = "nmi+3".parse::<Shot>().unwrap_err().to_string();
+        assert!(e.contains("before a number it is an offset"), "{e}");
+    }
+
+    #[test]
+    fn the_injections_of_a_shot_read_back() {
+        let shot: Shot = "PF,ec=0x3,addr=jiffies_64+8+nmi".parse().unwrap();
+        let at = Boundary {
+            icount: 500,
+            sub: 2,
+        };
+        let injections = shot.injections(at);
+        let texts: Vec<String> = injections.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "--exception page-fault@icount=500.2,ec=0x3,addr=jiffies_64+0x8",
+                "--nmi icount=500.2"
+            ]
+        );
+        let again: Vec<Injection> = texts.iter().map(|t| t.parse().unwrap()).collect();
+        assert_eq!(again, injections);
+    }
+
+    #[test]
+    fn a_shot_is_resolved_by_the_image() {
+        let names = [("jiffies_64", VirtAddr(0x8000), 8)];
+        let symbols = SymbolTable::from_list(names, VirtAddr(0x9000));
+        let resolved = |text: &str| text.parse::<Shot>().expect(text).resolve(&symbols);
+        let shot = resolved("PF,addr=jiffies_64+4+nmi").unwrap();
+        assert_eq!(shot.events[0].address(), Some(&VirtAddr(0x8004)));
+        assert_eq!(shot.events[1], Stimulus::Nmi);
+        assert_eq!(shot.source.name(), "PF,addr=jiffies_64+4+nmi");
+        let e = resolved("PF,addr=jifies_64+nmi").unwrap_err();
+        assert_eq!(
+            e.to_string(),
+            "PF,addr=jifies_64+nmi: the image has no symbol \"jifies_64\"; did you mean jiffies_64?"
+        );
     }
 }

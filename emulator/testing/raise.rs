@@ -3,14 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::code::Program;
+use super::error::TestError;
 use crate::arch::{Vector, VirtAddr};
-use crate::schedule::{Stimulus, pushes_error_code};
+use crate::schedule::{Place, Stimulus, pushes_error_code, resolve_stimulus};
 use crate::sweep::{Shot, SweepError};
 
 /// Events that arrive at one boundary; none: the interrupted code raises its own.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Raise {
-    events: Vec<Stimulus>,
+    events: Vec<Stimulus<Place>>,
 }
 
 impl Raise {
@@ -51,31 +53,48 @@ impl Raise {
     /// Another exception of the instruction there; error code 0 where the vector has one.
     #[must_use]
     pub fn exception(vector: Vector) -> Self {
-        Self::default().and(Stimulus::Exception {
+        Self::default().and(Self::exception_of(vector))
+    }
+
+    pub(super) fn exception_of(vector: Vector) -> Stimulus {
+        Stimulus::Exception {
             vector,
             error_code: pushes_error_code(vector).then_some(0),
             address: (vector == Vector::PF).then_some(VirtAddr(0)),
-        })
+        }
     }
 
     /// One more, at the same boundary.
     #[must_use]
     pub fn and(mut self, event: Stimulus) -> Self {
-        self.events.push(event);
+        self.events.push(event.into());
         self
     }
 
     /// What arrives.
     #[must_use]
-    pub fn events(&self) -> &[Stimulus] {
+    pub fn events(&self) -> &[Stimulus<Place>] {
         &self.events
+    }
+
+    /// What arrives, with the addresses that it names; `what` is for the message.
+    pub(super) fn resolve(
+        &self,
+        what: &str,
+        program: &Program,
+    ) -> Result<Vec<Stimulus>, TestError> {
+        let events = self.events.iter();
+        let resolved = events.map(|e| resolve_stimulus(e, self, program));
+        resolved
+            .collect::<Result<_, _>>()
+            .map_err(|e| TestError::setup(what, e.to_string()))
     }
 
     /// The vectors that these deliver.
     pub(super) fn vectors(&self) -> impl Iterator<Item = Vector> + '_ {
-        self.events.iter().map(|e| match *e {
+        self.events.iter().map(|e| match e {
             Stimulus::Nmi => Vector::NMI,
-            Stimulus::Irq(vector) | Stimulus::Exception { vector, .. } => vector,
+            Stimulus::Irq(vector) | Stimulus::Exception { vector, .. } => *vector,
             Stimulus::MachineCheck => Vector::MC,
         })
     }
@@ -93,7 +112,7 @@ impl FromStr for Raise {
     type Err = SweepError;
 
     /// `nothing`, or as a sweep's [`Shot`] is written: `nmi`, `irq=0x20`, `PF,ec=0x2,addr=0x1000`,
-    /// several with `+` between.
+    /// `PF,ec=0x2,addr=SYMBOL+0x8`, several with `+` between.
     fn from_str(text: &str) -> Result<Self, SweepError> {
         if text == "nothing" {
             return Ok(Self::nothing());

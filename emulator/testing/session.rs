@@ -11,6 +11,7 @@ use super::place::Place;
 use super::tape::Tape;
 use crate::arch::{CpuState, Vector, VirtAddr};
 use crate::machine::{Machine, Mark, StopReason, Until as MachineUntil};
+use crate::schedule::Stimulus;
 use crate::trace::{Event, EventKind, Return, Source};
 
 /// How a run ended.
@@ -81,6 +82,8 @@ pub struct Session {
     pub(super) mark: Option<Mark>,
     /// What it may still do.
     pub(super) left: Left,
+    /// What the case raises.
+    pub(super) raised: Vec<Stimulus>,
     /// What closures could not do: of what part, and why not.
     pub(super) trouble: Option<(&'static str, &'static str)>,
 }
@@ -97,7 +100,7 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Raises what the case raises, and runs to an end.
     pub fn play(&mut self) -> End {
-        for event in self.case.raise.events().to_vec() {
+        for &event in &self.raised {
             self.machine.raise(event, Source::Schedule);
         }
         self.go_on()

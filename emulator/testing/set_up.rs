@@ -22,6 +22,7 @@ impl Session {
             mapper,
             lazy,
         } = build::make(case)?;
+        let raised = case.raise.resolve("raise", &case.program)?;
         let mut session = Self {
             case: case.clone(),
             machine,
@@ -33,6 +34,7 @@ impl Session {
             before: u64::MAX,
             mark: None,
             left: Left::new(case.limit),
+            raised,
             trouble: None,
         };
         session.machine.add_sink(Box::new(session.tape.clone()));
@@ -85,7 +87,7 @@ impl Session {
         let event = match vector {
             Vector::NMI => Stimulus::Nmi,
             Vector::MC => Stimulus::MachineCheck,
-            v if v.0 < 32 => Raise::exception(v).events()[0],
+            v if v.0 < 32 => Raise::exception_of(v),
             v => Stimulus::Irq(v),
         };
         self.machine.raise(event, Source::Schedule);

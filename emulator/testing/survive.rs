@@ -9,6 +9,7 @@ use super::run::Run;
 use super::session::{End, Session};
 use crate::arch::Vector;
 use crate::machine::StopReason;
+use crate::schedule::Stimulus;
 use crate::sweep::Shot;
 use crate::trace::Source;
 
@@ -49,14 +50,15 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
         }
     }
     let expected = kept(&case);
+    let what = format!("survives {shot}");
+    let raised = raise.resolve(&what, &case.program)?;
     let mut session = case.start()?;
-    for event in case.raise.events().to_vec() {
+    for &event in &session.raised {
         session.machine.raise(event, Source::Schedule);
     }
     let kind = shot.kind();
     let mut failures: Vec<(u64, Problem)> = Vec::new();
     let (mut tried, mut work) = (0, 0u64);
-    let what = format!("survives {shot}");
     let mut given_up = None;
     while session.step().is_none() {
         let rip = session.machine.cpu().regs.rip;
@@ -75,7 +77,7 @@ pub(super) fn check(run: &Run, shot: &Shot) -> Result<Vec<Problem>, TestError> {
             break;
         }
         tried += 1;
-        let (fork, passed, problems) = fork(session, &raise, &expected)?;
+        let (fork, passed, problems) = fork(session, &raised, &expected)?;
         session = fork;
         work = work.saturating_add(passed);
         if let Some(problem) = problems.into_iter().next() {
@@ -132,15 +134,15 @@ fn may_wait(raise: &Raise) -> bool {
 /// run had, and what does not hold.
 fn fork(
     mut session: Session,
-    raise: &Raise,
+    raised: &[Stimulus],
     expected: &[Expectation],
 ) -> Result<(Session, u64, Vec<Problem>), TestError> {
     let seen = session.seen.clone();
     let (events, left) = (session.tape.position(), session.left);
     let mapper = session.mapper.clone();
     let mark = session.machine.mark();
-    for event in raise.events() {
-        session.machine.raise(*event, Source::Schedule);
+    for &event in raised {
+        session.machine.raise(event, Source::Schedule);
     }
     let end = session.go_on();
     let mut run = Run::new(session, end);

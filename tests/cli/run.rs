@@ -1,5 +1,9 @@
 //! `iretrace run` over the built-in programs.
 
+use std::path::Path;
+
+use iretrace::load::{Image, LoadOptions};
+
 use crate::support::{file, folder, iretrace, word};
 
 #[test]
@@ -162,4 +166,53 @@ fn colours_are_as_asked() {
     assert!(o.stdout.contains("\u{1b}["), "{o:#?}");
     let o = iretrace(["run", "@nested-nmi", "--color", "never"]);
     assert!(!o.stdout.contains('\u{1b}'), "{o:#?}");
+}
+
+#[test]
+fn the_address_of_a_page_fault_may_be_a_symbol() {
+    let image = Image::open(Path::new("@nested-nmi"), &LoadOptions::default()).expect("built in");
+    let passes = image.resolve("passes").expect("a symbol of its data").0;
+    let fault = |addr: &str| format!("page-fault@at=touch,ec=0x3,addr={addr}");
+    for (addr, at) in [("passes", passes), ("passes+4", passes + 4)] {
+        let o = iretrace(["run", "@nested-nmi", "--exception", &fault(addr)]);
+        // SDM vol. 3, 4.7: the error code; 6.15, interrupt 14: CR2 has the linear address.
+        o.shows(&[
+            &format!("cr2 {at:#x}  ec 0x3 "),
+            &format!("page_fault_entry+0x2 cr2 read: {at:#x}\n"),
+        ]);
+        let number = iretrace([
+            "run",
+            "@nested-nmi",
+            "--exception",
+            &fault(&format!("{at:#x}")),
+        ]);
+        let behind_the_header = |text: &str| {
+            let lines = text.lines().filter(|l| !l.contains("page-fault@"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            behind_the_header(&o.stdout),
+            behind_the_header(&number.stdout)
+        );
+        assert_eq!(o.code, number.code);
+    }
+    // What is shown for it reads back to the same.
+    let words = ["run", "@nested-nmi", "--format", "jsonl", "--exception"];
+    let first = iretrace(words.iter().copied().chain([&*fault("passes+4")]));
+    let header: serde_json::Value =
+        serde_json::from_str(first.stdout.lines().next().expect("a header")).expect("JSON");
+    let canonical = fault("passes+0x4");
+    assert_eq!(
+        header["schedule"],
+        serde_json::json!([format!("--exception {canonical}")])
+    );
+    let again = iretrace(words.iter().copied().chain([&*canonical]));
+    assert_eq!(again.stdout, first.stdout);
+
+    iretrace(["run", "@nested-nmi", "--exception", &fault("pases+4")]).is_error(
+        2,
+        &["addr=pases+0x4: the image has no symbol \"pases\"; did you mean passes?"],
+    );
+    iretrace(["run", "@nested-nmi", "--exception", &fault("passes+")])
+        .is_error(2, &["expected an offset after '+'"]);
 }

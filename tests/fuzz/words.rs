@@ -66,6 +66,7 @@ impl Target for Schedule {
             "--irq vector-33@every=7",
             "--mce @icount=500",
             "--exception page-fault@at=main,ec=0x2,addr=0x1000",
+            "--exception page-fault@icount=5,addr=main+0x8",
             "--exception #GP@icount=3,ec=16",
             "--exception debug@at=a+b-c#2+0#1",
         ])

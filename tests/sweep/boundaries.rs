@@ -1,6 +1,9 @@
 //! Which boundaries there are, and what time does at them.
 
-use serde_json::Value;
+use std::path::Path;
+
+use iretrace::load::{Image, LoadOptions};
+use serde_json::{Value, json};
 
 use crate::programs::{CLEAN, forms, source, window};
 use crate::support::{Outcome, folder, iretrace};
@@ -111,4 +114,54 @@ fn the_listing_is_of_the_code_that_runs() {
     let listing = report["listing"].as_array().expect("a list").iter();
     let texts: Vec<&str> = listing.filter_map(|l| l["text"].as_str()).collect();
     assert_eq!(texts, ["clc", "nop", "nop"]);
+}
+
+#[test]
+fn the_address_of_a_page_fault_may_be_a_symbol() {
+    let image = Image::open(Path::new("@nested-nmi"), &LoadOptions::default()).expect("built in");
+    let at = image.resolve("passes").expect("a symbol of its data").0 + 4;
+    fn words(then: &str) -> [&str; 8] {
+        [
+            "sweep",
+            "@nested-nmi",
+            "--from",
+            "icount=840",
+            "--to",
+            "nmi_entry",
+            "--then",
+            then,
+        ]
+    }
+    let named = forms(&words("PF,ec=0x3,addr=passes+4+nmi"));
+    let report: Value = serde_json::from_str(&named.json).expect("JSON");
+    let chain = json!(["nmi", "PF,ec=0x3,addr=passes+4+nmi"]);
+    let mut classes = report["classes"].as_array().expect("classes").iter();
+    let class = classes.find(|c| c["shots"] == chain && c["verdict"] == "finding");
+    let class = class.expect("both levels");
+    let schedule = class["schedule"].as_array().expect("a schedule");
+    let fault = schedule[1].as_str().expect("an option");
+    assert!(fault.ends_with(",ec=0x3,addr=passes+0x4"), "{fault}");
+
+    // The command that the report gives is one, and the fault has that address.
+    let list = |v: &Value| -> Vec<String> { serde_json::from_value(v.clone()).expect("words") };
+    let mut again = list(&report["command"]);
+    for option in list(&class["schedule"]) {
+        again.extend(option.split(' ').map(str::to_owned));
+    }
+    iretrace(&again[1..]).shows(&[&format!("cr2 {at:#x}  ec 0x3 ")]);
+
+    // And what is found is what is found with the number.
+    let hex = format!("addr={at:#x}");
+    let number = forms(&words(&format!("PF,ec=0x3,{hex}+nmi")));
+    let as_number = |text: &str| {
+        let text = text.replace("addr=passes+4", &hex);
+        text.replace("addr=passes+0x4", &hex)
+    };
+    assert_eq!(as_number(&named.text), number.text);
+    assert_eq!(as_number(&named.json), number.json);
+
+    iretrace(words("nmi;PF,addr=pases+4+nmi")).is_error(
+        2,
+        &["@nested-nmi: PF,addr=pases+4+nmi: the image has no symbol \"pases\"; did you mean passes?"],
+    );
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::programs::{CLEAN, INCLUDE, forms, linked_loop, long, run_long, source};
+use crate::programs::{CLEAN, INCLUDE, forms, linked_loop, long, run_long, source, window};
 use crate::support::{folder, iretrace, outcome, program, word};
 
 /// The parts that the file has, in its order, and that each line is whole.
@@ -171,6 +171,45 @@ fn the_file_of_another_sweep_is_refused_and_left_alone() {
     fs::write(&image, CLEAN.replace("last:", "other:")).expect("written");
     iretrace(base).is_error(96, &["window is"]);
     assert_eq!(fs::read(&path).expect("there"), before);
+}
+
+#[test]
+fn the_addresses_of_symbols_count() {
+    let folder = folder();
+    let data = |first: &str, second: &str| {
+        format!("{CLEAN}\n.section .data\n{first}: .quad 0\n{second}: .quad 0\n")
+    };
+    let image = source(&folder, &data("here", "there"));
+    let path = folder.path().join("done.jsonl");
+    let mut words = window(&image).to_vec();
+    words.extend(["--checkpoint", word(&path), "--inject"]);
+    let with = |event| [&words[..], &[event]].concat();
+    let fault = with("PF,addr=here+4+nmi");
+    let first = iretrace(&fault);
+    first.ends_with(100).shows(&["PF,addr=here+4+nmi"]);
+    let before = fs::read(&path).expect("there");
+    // It goes on, and there is nothing left to do.
+    assert_eq!(iretrace(&fault).stdout, first.stdout);
+    assert_eq!(fs::read(&path).expect("there"), before);
+    // The same bytes, with the names the other way round.
+    fs::write(&image, data("there", "here")).expect("written");
+    iretrace(&fault).is_error(96, &["addresses is {\"here+0x4\":"]);
+    assert_eq!(fs::read(&path).expect("there"), before);
+    // Without a symbol there is nothing to name, and files made before that was possible are good.
+    let number = folder.path().join("number.jsonl");
+    let mut words = window(&image).to_vec();
+    words.extend([
+        "--checkpoint",
+        word(&number),
+        "--inject",
+        "PF,addr=0x1000+nmi",
+    ]);
+    iretrace(words).ends_with(100);
+    assert!(
+        !fs::read_to_string(&number)
+            .expect("UTF-8")
+            .contains("addresses")
+    );
 }
 
 #[test]

@@ -113,6 +113,14 @@ fn a_wrong_directive_is_named_with_line_column_and_a_suggestion() {
             "pf.S:2:4: 'base' is of the whole file: write it before the first test",
         ),
         ("#@ inject --nmi att=page_fault", "pf.S:1:11: "),
+        (
+            "#@ raise PF,addr=page_falt+0x8+nmi",
+            "pf.S:1:10: PF,addr=page_falt+0x8+nmi: the image has no symbol \"page_falt\"; did you mean page_fault?",
+        ),
+        (
+            "#@ expect survives PF,addr=page_falt",
+            "pf.S:1:20: PF,addr=page_falt: the image has no symbol \"page_falt\"; did you mean page_fault?",
+        ),
         // What would say nothing.
         ("#@ expect nmi", "pf.S:1:4: write expect nmi ["),
         ("#@ expect console", "pf.S:1:4: write expect console LINE"),

@@ -311,3 +311,59 @@ fn tries_share_the_frames_of_lazy_pages() {
     assert_eq!(case.assert().seen().deliveries.len(), 65);
     case.expect(Expectation::survives_nmi()).assert();
 }
+
+/// A page fault's handler that keeps how far CR2 is behind `target`.
+const DISTANCE: &str = "
+page_fault:
+    push %rax
+    push %rcx
+    mov %cr2, %rax
+    lea target(%rip), %rcx
+    sub %rcx, %rax
+    mov %rax, distance(%rip)
+    pop %rcx
+    pop %rax
+    add $8, %rsp
+    iretq
+.data
+distance: .quad 0
+target: .quad 0, 0
+";
+
+#[test]
+fn a_page_fault_at_a_symbol() {
+    let program = program(DISTANCE);
+    let case = |raise: &str| {
+        Case::new(&program)
+            .handler(Vector::PF, "page_fault")
+            .raise(raise.parse().expect("events"))
+            .expect(Expectation::Sound)
+    };
+    let distance = |n: u64| Expectation::Memory("distance".into(), n.to_le_bytes().to_vec());
+    for (raise, n) in [
+        ("PF,ec=0x2,addr=target", 0),
+        ("PF,ec=0x2,addr=target+0x8", 8),
+        ("PF,ec=0x2,addr=target+15", 15),
+        ("PF,ec=0x2,addr=distance", u64::MAX - 7),
+    ] {
+        case(raise).expect(distance(n)).assert();
+    }
+    // A second fault while CR2 has not been read: the handler's copy is of that one (SDM vol. 3,
+    // 6.15, interrupt 14: CR2 is that of the last one).
+    let second = "PF,ec=0x2,addr=target+0x8".parse().expect("events");
+    fails(
+        case("PF,ec=0x2,addr=target")
+            .expect(distance(0))
+            .expect(Expectation::Survives(second)),
+        "PF,ec=0x2,addr=target+0x8 at ",
+    );
+    // What is not there is an error of the test.
+    let Err(e) = case("PF,addr=taget+8").start() else {
+        panic!("there is no such symbol");
+    };
+    let said = e.to_string();
+    assert!(
+        said.contains("no symbol \"taget\"; did you mean target?"),
+        "{said}"
+    );
+}

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use iretrace::check::{Level, RuleId};
 use iretrace::load::Image;
 use iretrace::machine::{Machine, MachineConfig, TimeMode};
-use iretrace::schedule::Injection;
+use iretrace::schedule::{Injection, Place, ResolvedInjection, Stimulus};
 use iretrace::sweep::{
     Bound, Checkpoint, CheckpointHeader, Code, Plan, Report, Shot, Sweep, SweepError, inputs,
 };
 use iretrace::trace::DEFAULT_CLASSES;
+use serde_json::{Map, Value, json};
 
 use super::super::check_args::CheckArgs;
 use super::super::exit_code::ExitCode;
@@ -37,13 +38,15 @@ Examples:
   iretrace sweep kernel.elf --inject nmi --inject 'PF,ec=0x2,addr=0x1000'
   iretrace sweep kernel.elf --then nmi                  a second NMI at every boundary of the handler
   iretrace sweep kernel.elf --then 'PF,addr=0x1000+nmi' a page fault there, and an NMI that waits
+  iretrace sweep kernel.elf --inject 'PF,addr=jiffies+0x8'
   iretrace sweep kernel.elf --json report.json --html report.html
   iretrace sweep kernel.elf --checkpoint done.jsonl     goes on there if it was killed
   parallel iretrace sweep @x --shard {}/4 --checkpoint part{}.jsonl ::: 1 2 3 4 &&
     iretrace merge part*.jsonl
 
-An event is nmi, mce, irq=VECTOR, or an exception with its error code and address; '+' joins events
-that are raised together. Each --then is one level deeper. A shard reports nothing, and ends with 0
+An event is nmi, mce, irq=VECTOR, or an exception with its error code and, for a page fault, the address
+that CR2 gets: a number, SYMBOL or SYMBOL+OFFSET. '+' joins events that are raised together, but before
+a digit it is an offset: PF,addr=jiffies+0x8+nmi. Each --then is one level deeper. A shard reports nothing, and ends with 0
 whatever it finds: 'iretrace merge' has the report and the exit code.")]
 pub struct SweepArgs {
     #[command(flatten)]
@@ -164,6 +167,18 @@ fn ignored(text: &str, image: &Image) -> Result<std::ops::Range<u64>, Failure> {
     Ok(phys..phys.saturating_add(len))
 }
 
+/// Where the places are that injected page faults name: the image's hash knows no symbols.
+fn addresses(schedule: &[ResolvedInjection], sweep: &Sweep<'_>) -> Map<String, Value> {
+    let injected = schedule.iter().map(|i| (&i.source.what, i.what));
+    let shots = sweep.levels().iter().flatten();
+    let swept = shots.flat_map(|s| s.source.events().iter().zip(s.events.iter().copied()));
+    let pair = |(named, at): (&Stimulus<Place>, Stimulus)| match (named.address(), at.address()) {
+        (Some(place @ Place::Symbol { .. }), Some(at)) => Some((place.to_string(), json!(at))),
+        _ => None,
+    };
+    injected.chain(swept).filter_map(pair).collect()
+}
+
 impl SweepArgs {
     fn plan(&self, image: &Image) -> Result<Plan, Failure> {
         let w = &self.sweep;
@@ -233,7 +248,10 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
         machine.set_schedule(resolved.clone());
         Ok(machine)
     };
-    let sweep = Sweep::new(&make, &image, &plan)?;
+    let sweep = Sweep::new(&make, &image, &plan).map_err(|e| match e {
+        SweepError::Resolve(e) => schedule_args::failure(&image, &e),
+        e => e.into(),
+    })?;
     let command = args.again(&image, &config, &schedule);
     let outline = Report::outline(sweep.shown(), sweep.baseline(), command, sweep.part_size());
     let shard = args.sweep.shard.unwrap_or(Shard::WHOLE);
@@ -245,6 +263,10 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode, Failure> {
             let mut inputs = inputs(&info, &config, &schedule, &plan, &outline);
             if let Some(state) = &state {
                 inputs.insert("state".to_owned(), state.hash().into());
+            }
+            let addresses = addresses(&resolved, &sweep);
+            if !addresses.is_empty() {
+                inputs.insert("addresses".to_owned(), addresses.into());
             }
             let header = CheckpointHeader::new([shard.k, shard.n], inputs, outline.clone());
             let mut on_part = |part, tally| gather.add(part, tally);

@@ -110,19 +110,42 @@ fn the_other_options_name_what_they_inject() {
         parse(StimulusKind::MachineCheck, "@icount=5"),
         Stimulus::MachineCheck
     );
-    let exception = |vector, error_code, address: Option<u64>| Stimulus::Exception {
+    let exception = |vector, error_code, address: Option<Place>| Stimulus::Exception {
         vector,
         error_code,
-        address: address.map(VirtAddr),
+        address,
     };
+    let number = |at| Some(Place::Address(VirtAddr(at)));
     for (text, what) in [
         (
             "page-fault@at=main,ec=0x2,addr=0x1000",
-            exception(Vector::PF, Some(2), Some(0x1000)),
+            exception(Vector::PF, Some(2), number(0x1000)),
         ),
         (
             "#pf@addr=0x1000,at=main",
-            exception(Vector::PF, Some(0), Some(0x1000)),
+            exception(Vector::PF, Some(0), number(0x1000)),
+        ),
+        // An address is also read in decimal, and so is an offset.
+        (
+            "#pf@at=main,addr=4096",
+            exception(Vector::PF, Some(0), number(4096)),
+        ),
+        (
+            "#pf@at=main,ec=3,addr=jiffies_64",
+            exception(Vector::PF, Some(3), Some(symbol("jiffies_64", 0))),
+        ),
+        (
+            "#pf@addr=jiffies_64+0x8,at=main",
+            exception(Vector::PF, Some(0), Some(symbol("jiffies_64", 8))),
+        ),
+        (
+            "#pf@addr=jiffies_64+10,at=main",
+            exception(Vector::PF, Some(0), Some(symbol("jiffies_64", 10))),
+        ),
+        // A place has no number of arrivals here.
+        (
+            "#pf@at=main#2,addr=a#3",
+            exception(Vector::PF, Some(0), Some(symbol("a#3", 0))),
         ),
         ("#gp@at=main,ec=24", exception(Vector::GP, Some(24), None)),
         ("#gp@at=main", exception(Vector::GP, Some(0), None)),
@@ -263,6 +286,48 @@ fn errors_show_the_place_and_the_mend() {
         ),
         (
             Exception,
+            "#pf@at=main,addr=",
+            18,
+            "expected a symbol or an address",
+            "main+0x1a",
+        ),
+        (
+            Exception,
+            "#pf@at=main,addr=0x1000+8",
+            18,
+            "no 64-bit address",
+            "0xffffffff80001000",
+        ),
+        (
+            Exception,
+            "#pf@at=main,addr=4096+8",
+            18,
+            "expected an address for CR2",
+            "jiffies+0x8",
+        ),
+        (
+            Exception,
+            "#pf@at=main,addr=jiffies+",
+            26,
+            "expected an offset after '+'",
+            "jiffies+0x1a",
+        ),
+        (
+            Exception,
+            "#pf@at=main,addr=jiffies+0x10000000000000000",
+            26,
+            "expected an offset of at most 64 bits",
+            "+0x1a",
+        ),
+        (
+            Exception,
+            "#gp@at=main,addr=jiffies",
+            18,
+            "has no address",
+            "leave addr= out",
+        ),
+        (
+            Exception,
             "#ud@at=main,ec=1",
             16,
             "pushes no error code",
@@ -377,10 +442,10 @@ fn triggers() -> impl Strategy<Value = Trigger> {
 
 fn injections() -> impl Strategy<Value = Injection> {
     let exceptions = prop_oneof![
-        (any::<u32>(), any::<u64>()).prop_map(|(code, at)| Stimulus::Exception {
+        (any::<u32>(), places()).prop_map(|(code, at)| Stimulus::Exception {
             vector: Vector::PF,
             error_code: Some(code),
-            address: Some(VirtAddr(at)),
+            address: Some(at),
         }),
         any::<u32>().prop_map(|code| Stimulus::Exception {
             vector: Vector::GP,
@@ -416,9 +481,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "\\PC{0,40}", near in "(at|icount|after|every|storm|from|ec)=[a-z0-9x#+.,=@]{0,20}") {
+    fn any_text_is_read_or_refused(text in "\\PC{0,40}", near in "(at|icount|after|every|storm|from|ec|addr)=[a-z0-9x#+.,=@]{0,20}") {
         for kind in StimulusKind::ALL {
-            for text in [&text, &near, &format!("#pf@{near}")] {
+            for text in [&text, &near, &format!("#pf@{near}"), &format!("#pf@at=a,{near}")] {
                 if let Ok(injection) = Injection::parse(kind, text) {
                     // What is read has a canonical text that means the same.
                     let again = Injection::parse(kind, &injection.argument());

@@ -189,8 +189,10 @@ impl Reader<'_> {
             }
             "raise" => {
                 let word = one()?;
-                let raise = word.text.parse::<Raise>();
-                case.raise(raise.map_err(|e| self.at(word, e.to_string()))?)
+                case.raise(match word.text.as_str() {
+                    "nothing" => Raise::nothing(),
+                    text => Raise::from(&self.shot(text, word)?),
+                })
             }
             "inject" => {
                 let Some(first) = arguments.first() else {

@@ -5,7 +5,6 @@ use super::line::Word;
 use super::reader::Reader;
 use super::table::EXPECTATIONS;
 use crate::check::{RuleId, Severity};
-use crate::sweep::Shot;
 use crate::testing::defect::DefectKind;
 use crate::testing::expect::{
     ARGUMENTS, EndWanted, Expectation, FAULT_AND_NMI, FrameWanted, Restored,
@@ -111,8 +110,7 @@ impl Reader<'_> {
                     "fault-with-nmi" => FAULT_AND_NMI,
                     text => text,
                 };
-                let shot = text.parse::<Shot>();
-                Expectation::Survives(shot.map_err(|e| self.at(word, e.to_string()))?)
+                Expectation::Survives(self.shot(text, word)?)
             }
             other => unreachable!("{other} is in the table"),
         };

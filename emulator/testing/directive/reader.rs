@@ -5,6 +5,7 @@ use super::file::{Directive, TestFile};
 use super::line::{self, Word};
 use crate::arch::Vector;
 use crate::schedule::parse_vector;
+use crate::sweep::{Shot, SweepError};
 use crate::testing::arrange::Rights;
 use crate::testing::code::Program;
 use crate::testing::place::Place;
@@ -64,6 +65,16 @@ impl Reader<'_> {
     pub(super) fn place(&self, word: &Word) -> Result<Place, DirectiveError> {
         self.resolved(word)?;
         Ok(Place::from(word.text.as_str()))
+    }
+
+    /// Events that arrive together, with places that are there.
+    pub(super) fn shot(&self, text: &str, word: &Word) -> Result<Shot, DirectiveError> {
+        let shot: Shot = text
+            .parse()
+            .map_err(|e: SweepError| self.at(word, e.to_string()))?;
+        shot.resolve(self.program)
+            .map_err(|e| self.at(word, e.to_string()))?;
+        Ok(shot)
     }
 
     pub(super) fn vector(&self, word: &Word) -> Result<Vector, DirectiveError> {

@@ -43,7 +43,7 @@ pub const DIRECTIVES: &[Row] = rows! {
     "context" "kernel|user|syscall-gap [at=PLACE] [flags=VALUE] [gs=USER,KERNEL] [without-gs]" false "what is interrupted";
     "inside" "VECTOR [at=PLACE]" false "enters this handler first";
     "register" "REGISTER=VALUE..." false "registers of the interrupted code; a value may be a place";
-    "raise" "nothing|nmi|irq=VECTOR|mce|VECTOR[,ec=CODE][,addr=ADDRESS][+...]" false "what arrives there";
+    "raise" "nothing|nmi|irq=VECTOR|mce|VECTOR[,ec=CODE][,addr=PLACE][+...]" false "what arrives there";
     "inject" "--nmi|--irq|--mce|--exception WHEN" false "what arrives elsewhere, as `iretrace run` has it";
     "stub" "NAME [returns=VALUE|rdi] [preserves] [cr2=kept|clobbered]" false "what a stub does";
     "until" "return|stop|place PLACE|call NAME" false "where the run ends";
