@@ -195,7 +195,7 @@ fn nmis_on_the_users_page_tables(kernel: &Path, state: &str) {
         let handler: String = traced
             .lines()
             .skip_while(|l| !l.contains("NMI#1 delivered"))
-            .take_while(|l| !l.contains("NMI#1 returns"))
+            .take_while(|l| !l.contains("unblocked by the return of NMI#1"))
             .map(|l| format!("{l}\n"))
             .collect();
         let loads: Vec<_> = loads_of_cr3(&handler)
