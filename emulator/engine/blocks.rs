@@ -34,7 +34,9 @@ impl Special {
         match self.class {
             Some(Class::Intercept | Class::Undefined | Class::Alone | Class::Rep) => true,
             Some(Class::Guard(_)) => !self.may_pass,
-            Some(Class::SelfBranch | Class::BitTest | Class::PushFlags) | None => false,
+            Some(Class::SelfBranch | Class::Flagged | Class::BitTest | Class::PushFlags) | None => {
+                false
+            }
         }
     }
 }

@@ -14,9 +14,10 @@ pub enum Class {
     Guard(Guard),
     /// A REP string instruction: it is begun by itself, so that its iterations can be counted.
     Rep,
-    /// Run as a single step, inside the engine: if it faults in the middle of a block, Unicorn has
-    /// lost its flags already; or what comes before it in the block shows in its result.
+    /// Run as a single step, inside the engine: what comes before it in a block shows in its result.
     Alone,
+    /// Hooked, so that the flags are known: where it faults, Unicorn has lost them already.
+    Flagged,
     /// The first of its block, or hooked: behind a hook, too, all flags have been computed. Otherwise what
     /// comes before it in a block shows in its result.
     BitTest,
@@ -92,7 +93,7 @@ pub(super) fn classify(insn: &Instruction) -> Option<Class> {
     }
     let size = memory_operand_size(insn)?;
     if loses_flags_in_a_fault(insn) {
-        return Some(Class::Alone);
+        return Some(Class::Flagged);
     }
     if requires_alignment(insn, size) {
         Some(Class::Guard(Guard::Alignment))

@@ -50,7 +50,7 @@ impl HookState {
             }
             Some(Class::Alone | Class::PushFlags) if self.stepping => {}
             Some(Class::Alone) => self.stop(uc, at(At::Alone)),
-            Some(Class::BitTest) => self.flags_seen = Some((rip, read_flags(uc))),
+            Some(Class::Flagged | Class::BitTest) => self.flags_seen = Some((rip, read_flags(uc))),
             Some(Class::PushFlags) => self.stop(uc, at(At::PushFlags)),
             // By itself already; hooked for a breakpoint, or because everything is.
             Some(Class::Rep) if alone => self.flags_seen = Some((rip, read_flags(uc))),
