@@ -22,7 +22,7 @@ pub enum Class {
     /// comes before it in a block shows in its result.
     BitTest,
     /// The first of its block, or not hooked: PUSHF stores how the flags are to be computed before it
-    /// writes to memory (see [`super::hooks`]).
+    /// writes to memory (see the notes on hooks and lazy flags).
     PushFlags,
     /// No instruction: #UD, whatever Unicorn makes of it (it runs LOCK before anything, for one).
     Undefined,
