@@ -14,7 +14,7 @@ use crate::system::page_hash::PageMap;
 /// Physical address of the copies: above every RAM and below 2^52.
 pub(super) const COPIES: u64 = 0x000e_0000_0000_0000;
 
-/// Frames with a copy at a time. (In a whole Linux boot there are a few dozen.)
+/// Frames with a copy at a time; code in others is stepped.
 const SLOTS: u64 = 256;
 
 const NOP: u8 = 0x90;

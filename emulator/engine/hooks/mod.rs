@@ -11,7 +11,7 @@
 //! its lazy flags before the access (REP does), the flags are wrong. So where a hook lets its instruction
 //! run on (a guard that finds nothing; an instruction between two that are hooked), it reads the flags,
 //! which are put right if the instruction does not retire; and what stores its lazy flags first never
-//! runs on: the engine stops, and steps it. Single steps and REP instructions run without a hook.
+//! runs on: the engine stops, and steps it, or begins a block with it (PUSHF). Single steps and REP instructions run without a hook.
 
 mod announce;
 mod callbacks;
